@@ -1,0 +1,1 @@
+//! Emulated OTP tokens for tests and for trying the server without hardware.

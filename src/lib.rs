@@ -1,0 +1,1 @@
+//! fobd: a hardware OTP token server.
