@@ -1,1 +1,3 @@
 //! fobd: a hardware OTP token server.
+
+pub mod otp;
