@@ -1,3 +1,4 @@
 //! fobd: a hardware OTP token server.
 
+pub mod devices;
 pub mod otp;

@@ -1,0 +1,303 @@
+//! A scripted bus, driver and token for tests of the running side. Nothing here knows a protocol: a connection
+//! answers every command with the name of its reader, and the driver looks its behaviour up by that name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use fobd_drivers::error::{Error, ProgramError, SlotState};
+use fobd_drivers::token::{
+    Attendant, Capabilities, Driver, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token,
+    TokenInfo,
+};
+use fobd_drivers::transport::{
+    Bus, Candidate, CardConnection, CardTransaction, Connection, Interface, TransportError, Watch,
+};
+
+/// What a token answers to a call. It may block, panic, or ask the attendant.
+pub(super) type OnCall = Arc<dyn Fn(&'static str, &dyn Attendant) -> Result<(), Error> + Send + Sync>;
+
+/// What a token says when it is opened.
+pub(super) type OnOpen = Arc<dyn Fn() -> Result<Option<TokenInfo>, Error> + Send + Sync>;
+
+/// Facts about a token with this serial.
+pub(crate) fn info(serial: Option<&str>) -> TokenInfo {
+    TokenInfo {
+        maker: "Acme".to_owned(),
+        model: "Fob".to_owned(),
+        serial: serial.map(str::to_owned),
+        firmware: "1.0.0".to_owned(),
+        locked: false,
+        capabilities: Capabilities {
+            algorithms: vec![],
+            digits: vec![6],
+            hotp: true,
+            totp: true,
+            calculate: true,
+            touch: true,
+            max_slots: None,
+            max_secret_bytes: 64,
+        },
+    }
+}
+
+#[derive(Clone)]
+struct Plugged {
+    insertion: u32,
+    on_open: OnOpen,
+    on_call: OnCall,
+}
+
+/// What is plugged in where, and whether the service runs.
+#[derive(Default)]
+struct State {
+    readers: BTreeMap<String, Plugged>,
+    version: u64,
+    insertions: u32,
+    down: Option<TransportError>,
+    watches: usize,
+    opened: usize,
+}
+
+/// The world of one test: a bus and the readers on it.
+#[derive(Default)]
+pub(super) struct World {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl World {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// A driver that knows this world. Leaked, since drivers live for ever.
+    pub(super) fn drivers(self: &Arc<Self>) -> &'static [&'static dyn Driver] {
+        let driver: &'static dyn Driver = Box::leak(Box::new(FakeDriver(Arc::clone(self))));
+        Box::leak(Box::new([driver]))
+    }
+
+    pub(super) fn bus(self: &Arc<Self>) -> Arc<dyn Bus> {
+        Arc::new(FakeBus(Arc::clone(self)))
+    }
+
+    /// Plugs in a token with a serial that does as it is told.
+    pub(super) fn plug(&self, reader: &str, serial: &str, on_call: OnCall) {
+        let found = info(Some(serial));
+        self.plug_with(reader, Arc::new(move || Ok(Some(found.clone()))), on_call);
+    }
+
+    pub(super) fn plug_with(&self, reader: &str, on_open: OnOpen, on_call: OnCall) {
+        self.change(|state| {
+            state.insertions += 1;
+            let plugged = Plugged { insertion: state.insertions, on_open, on_call };
+            state.readers.insert(reader.to_owned(), plugged);
+        });
+    }
+
+    /// Replaces a token without the bus noticing.
+    pub(super) fn swap_unseen(&self, reader: &str, serial: &str) {
+        let found = info(Some(serial));
+        let mut state = self.state.lock().unwrap();
+        state.readers.get_mut(reader).unwrap().on_open = Arc::new(move || Ok(Some(found.clone())));
+    }
+
+    pub(super) fn unplug(&self, reader: &str) {
+        self.change(|state| drop(state.readers.remove(reader)));
+    }
+
+    /// The service goes down, or comes back.
+    pub(super) fn set_down(&self, error: Option<TransportError>) {
+        self.change(|state| state.down = error);
+    }
+
+    /// How often the bus was watched and a token opened.
+    pub(super) fn watched_and_opened(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        (state.watches, state.opened)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap();
+        change(&mut state);
+        state.version += 1;
+        self.changed.notify_all();
+    }
+
+    fn plugged(&self, reader: &str) -> Result<Plugged, TransportError> {
+        let state = self.state.lock().unwrap();
+        if let Some(error) = &state.down {
+            return Err(error.clone());
+        }
+        let gone = || TransportError::Gone { detail: "no such reader".to_owned() };
+        state.readers.get(reader).cloned().ok_or_else(gone)
+    }
+}
+
+struct FakeBus(Arc<World>);
+
+impl Bus for FakeBus {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn watch(&self) -> Result<Box<dyn Watch>, TransportError> {
+        let mut state = self.0.state.lock().unwrap();
+        state.watches += 1;
+        match &state.down {
+            Some(error) => Err(error.clone()),
+            None => Ok(Box::new(FakeWatch { world: Arc::clone(&self.0), version: 0 })),
+        }
+    }
+
+    fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
+        let Candidate::Card { reader, insertion, .. } = candidate;
+        let plugged = self.0.plugged(reader)?;
+        if plugged.insertion != *insertion {
+            return Err(TransportError::Gone { detail: "swapped".to_owned() });
+        }
+        Ok(Connection::Card(Box::new(FakeCard(reader.clone()))))
+    }
+}
+
+struct FakeWatch {
+    world: Arc<World>,
+    version: u64,
+}
+
+impl Watch for FakeWatch {
+    fn candidates(&mut self) -> Result<Vec<Candidate>, TransportError> {
+        let state = self.world.state.lock().unwrap();
+        if let Some(error) = &state.down {
+            return Err(error.clone());
+        }
+        self.version = state.version;
+        let card = |(reader, plugged): (&String, &Plugged)| Candidate::Card {
+            reader: reader.clone(),
+            atr: vec![0x3B],
+            insertion: plugged.insertion,
+        };
+        Ok(state.readers.iter().map(card).collect())
+    }
+
+    fn wait_for_change(&mut self, timeout: Duration) -> Result<bool, TransportError> {
+        // A watch may come back early; this one does so that tests stop at once.
+        let until = Instant::now() + timeout.min(Duration::from_millis(20));
+        let mut state = self.world.state.lock().unwrap();
+        while state.version == self.version {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            state = self.world.changed.wait_timeout(state, left).unwrap().0;
+        }
+        state.down.clone().map_or(Ok(true), Err)
+    }
+}
+
+/// Knows its reader and nothing else.
+struct FakeCard(String);
+
+impl CardConnection for FakeCard {
+    fn interface(&self) -> Interface {
+        Interface::Contact
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {
+        Ok(Box::new(FakeTransaction(&self.0)))
+    }
+}
+
+struct FakeTransaction<'a>(&'a str);
+
+impl CardTransaction for FakeTransaction<'_> {
+    fn transmit(&mut self, _: &[u8]) -> Result<Vec<u8>, TransportError> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+}
+
+struct FakeDriver(Arc<World>);
+
+impl Driver for FakeDriver {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn matches(&self, candidate: &Candidate) -> bool {
+        !candidate.to_string().starts_with("foreign")
+    }
+
+    fn open(&self, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
+        let Connection::Card(mut card) = connection;
+        let reader = String::from_utf8(card.begin()?.transmit(&[])?).unwrap();
+        let on_open = self.0.plugged(&reader)?.on_open;
+        let found = on_open()?;
+        self.0.state.lock().unwrap().opened += 1;
+        let world = Arc::clone(&self.0);
+        Ok(found.map(|info| Box::new(FakeToken { world, reader, info }) as Box<dyn Token>))
+    }
+}
+
+struct FakeToken {
+    world: Arc<World>,
+    reader: String,
+    info: TokenInfo,
+}
+
+impl FakeToken {
+    fn call(&self, name: &'static str, attendant: &dyn Attendant) -> Result<(), Error> {
+        let on_call = self.world.plugged(&self.reader)?.on_call;
+        on_call(name, attendant)
+    }
+}
+
+impl Token for FakeToken {
+    fn info(&self) -> &TokenInfo {
+        &self.info
+    }
+
+    fn unlock(&mut self, code: &LockCode) -> Result<(), Error> {
+        if code.expose() == b"open" { Ok(()) } else { Err(Error::WrongLockCode) }
+    }
+
+    fn set_lock_code(&mut self, _: Option<&LockCode>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn slots(&mut self) -> Result<Vec<SlotInfo>, Error> {
+        self.call("slots", &fobd_drivers::token::Unattended)?;
+        let slot = SlotId::Name(self.info.serial.clone().unwrap_or_default());
+        let untold = SlotInfo {
+            slot,
+            in_use: true,
+            kind: None,
+            algorithm: None,
+            digits: None,
+            time_step: None,
+            touch: None,
+        };
+        Ok(vec![untold])
+    }
+
+    fn program(&mut self, _: &SlotId, _: &SlotConfig, attendant: &dyn Attendant) -> Result<(), ProgramError> {
+        self.call("program", attendant).map_err(|source| ProgramError { slot: SlotState::Unchanged, source })
+    }
+
+    fn erase(&mut self, _: &SlotId, attendant: &dyn Attendant) -> Result<(), Error> {
+        self.call("erase", attendant)
+    }
+
+    fn calculate(
+        &mut self,
+        _: &SlotId,
+        _: MovingFactor,
+        attendant: &dyn Attendant,
+    ) -> Result<Passcode, Error> {
+        self.call("calculate", attendant)?;
+        Ok(Passcode::new("123456".to_owned()))
+    }
+
+    fn reset(&mut self, attendant: &dyn Attendant) -> Result<(), Error> {
+        self.call("reset", attendant)
+    }
+}
