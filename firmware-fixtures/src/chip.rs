@@ -90,7 +90,8 @@ impl Chip {
         // Over a short APDU no more than 256 bytes come back, whatever the card would like.
         let most = if command.extended { self.firmware.chunk } else { self.firmware.chunk.min(256) };
         let pending = std::mem::take(&mut self.pending);
-        if !pending.is_empty() && Some(command.ins) == self.selected_applet().map(|a| a.continuation()) {
+        let continuation = self.selected_applet().map(|applet| applet.continuation());
+        if !pending.is_empty() && command.cla == 0 && Some(command.ins) == continuation {
             return self.send(pending, most);
         }
         match self.dispatch(command, touch) {

@@ -45,8 +45,8 @@ pub enum PcscdError {
         /// The Debian package that has it.
         package: &'static str,
     },
-    /// There must be 1 to 8 reader names, of printable characters other than `"`, `\` and `$`.
-    #[error("a private pcscd takes 1 to 8 plain reader names")]
+    /// There must be 1 to 8 reader names, all different, of printable characters other than quotes, `\` and `$`.
+    #[error("a private pcscd takes 1 to 8 plain and different reader names")]
     Names,
     /// The directory's path is too long for a socket in it.
     #[error("{} is too long for the path of a socket", .dir.display())]
@@ -121,8 +121,7 @@ impl PrivatePcscd {
                 return Err(PcscdError::Missing { file, package });
             }
         }
-        if !(1..=MAX_NAMES).contains(&setup.readers.len()) || !setup.readers.iter().all(|name| is_plain(name))
-        {
+        if !names_work(&setup.readers) {
             return Err(PcscdError::Names);
         }
         let dir = setup.dir.unwrap_or_else(fresh_dir);
@@ -145,6 +144,12 @@ impl PrivatePcscd {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         socket_in(&self.dir)
+    }
+
+    /// What programs call the first slot of a reader, counted from 0; the second slot ends in ` 00 01`.
+    #[must_use]
+    pub fn reader(&self, reader: u16) -> Option<String> {
+        self.readers.get(usize::from(reader)).map(|name| format!("{name} 00 00"))
     }
 
     /// TCP port of the first slot of a reader, counted from 0; the second slot is on the next port.
@@ -246,6 +251,13 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
+}
+
+/// pcscd 1.9 gives two readers of one name the same full name, so they must differ.
+fn names_work(names: &[String]) -> bool {
+    let different =
+        names.iter().enumerate().all(|(index, name)| !names.iter().take(index).any(|n| n == name));
+    (1..=MAX_NAMES).contains(&names.len()) && different && names.iter().all(|name| is_plain(name))
 }
 
 /// Whether a name can stand between quotes in the reader configuration.

@@ -26,8 +26,11 @@ use crate::otp;
 use crate::status::Status;
 use crate::tlv::{Reader, push};
 
+mod access_code;
 #[cfg(test)]
 mod tests;
+
+use access_code::AccessCode;
 
 mod ins {
     pub(super) const PUT: u8 = 0x01;
@@ -62,14 +65,6 @@ const REQUIRE_TOUCH: u8 = 0x02;
 const NAME_MAX: usize = 64;
 const SECRET_MAX: usize = 64;
 const CHALLENGE_MAX: usize = 64;
-
-/// The access code as the device keeps it.
-#[derive(Clone, Copy)]
-struct AccessCode {
-    /// Type/algorithm byte as the host wrote it, told back in SELECT.
-    algorithm: u8,
-    key: [u8; 16],
-}
 
 /// The applet: flash, and what is lost with the power.
 pub struct YkOath {
@@ -113,18 +108,6 @@ impl YkOath {
             Some(slot) => *slot = credential,
             None => self.credentials.push(credential),
         }
-    }
-
-    /// The 16-byte access key, if a code is set.
-    #[must_use]
-    pub fn access_key(&self) -> Option<[u8; 16]> {
-        self.code.map(|code| code.key)
-    }
-
-    /// Sets or removes the access key past the protocol, as another program would have.
-    pub fn set_access_key(&mut self, key: Option<[u8; 16]>) {
-        self.code = key.map(|key| AccessCode { algorithm: 0x21, key });
-        self.unlocked = key.is_none();
     }
 
     /// The 8-byte id, which is also the salt of the access key.
@@ -208,51 +191,6 @@ impl YkOath {
         Ok(Vec::new())
     }
 
-    fn set_code(&mut self, data: &[u8]) -> Result<Vec<u8>, Status> {
-        let mut reader = Reader::new(data);
-        let (algorithm, key) = match reader.expect(tag::KEY)? {
-            [] => {
-                reader.finish()?;
-                self.code = None;
-                return Ok(Vec::new());
-            }
-            [algorithm, key @ ..] => (*algorithm, key.try_into().map_err(|_| Status::WRONG_DATA)?),
-        };
-        let challenge = challenge(&mut reader)?;
-        let response = reader.expect(tag::RESPONSE)?;
-        reader.finish()?;
-        if algorithm & 0x0F != 0x01 {
-            return Err(Status::WRONG_DATA);
-        }
-        let code = AccessCode { algorithm, key };
-        if response != code.answer(challenge) {
-            return Err(Status::NO_SUCH_OBJECT);
-        }
-        self.code = Some(code);
-        if self.firmware.set_code_locks {
-            self.unlocked = false;
-            self.challenge = None;
-        }
-        Ok(Vec::new())
-    }
-
-    fn validate(&mut self, data: &[u8]) -> Result<Vec<u8>, Status> {
-        let code = self.code.ok_or(Status::NO_SUCH_OBJECT)?;
-        let mut reader = Reader::new(data);
-        let response = reader.expect(tag::RESPONSE)?;
-        let host_challenge = challenge(&mut reader)?;
-        reader.finish()?;
-        match self.challenge {
-            Some(own) if response == code.answer(&own) => {
-                self.unlocked = true;
-                let mut out = Vec::new();
-                push(&mut out, tag::RESPONSE, &code.answer(host_challenge));
-                Ok(out)
-            }
-            _ => Err(Status::WRONG_DATA),
-        }
-    }
-
     fn reset(&mut self) -> Vec<u8> {
         self.id = self.entropy.draw();
         self.code = None;
@@ -333,12 +271,6 @@ impl YkOath {
             return Err(self.firmware.wrong_parameters);
         }
         if self.unlocked || works_locked { Ok(()) } else { Err(Status::SECURITY) }
-    }
-}
-
-impl AccessCode {
-    fn answer(&self, challenge: &[u8]) -> Vec<u8> {
-        otp::hmac(Hash::Sha1, &self.key, challenge)
     }
 }
 
