@@ -18,7 +18,7 @@ use crate::firmware::Firmware;
 
 mod flash;
 
-/// How long a YubiKey blinks before it gives up.
+/// How long a YubiKey blinks before it gives up (assumed).
 const TOUCH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the human beside the device does when it wants to be touched.

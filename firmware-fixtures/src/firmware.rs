@@ -24,7 +24,7 @@ pub struct Firmware {
     pub contactless: bool,
     /// How much the OATH applet holds.
     pub capacity: Capacity,
-    /// Bytes of a response that go out at once; what is longer is chained with 61xx.
+    /// Bytes of a response that go out at once; what is longer is chained with 61xx. The size is assumed.
     pub chunk: usize,
     /// Whether extended Lc and Le are understood.
     pub extended_length: bool,
@@ -36,7 +36,8 @@ pub struct Firmware {
     pub rename: bool,
     /// Shortest secret that is taken. Yubico documents 14 bytes; the NEO's published source has no limit.
     pub secret_min: usize,
-    /// Whether SET CODE locks the applet until the next SELECT and VALIDATE.
+    /// Whether SET CODE locks the applet until the next SELECT and VALIDATE. So the published applet of the NEO;
+    /// that later keys stay unlocked follows from yubikey-manager, which renews the session only below version 3.
     pub set_code_locks: bool,
     /// Status for P1-P2 that a command does not know. 6B00 on the NEO; assumed elsewhere.
     pub wrong_parameters: Status,

@@ -145,6 +145,7 @@ impl YkOath {
         reader.finish()?;
 
         let (kind, hash) = parse_type(*type_byte).ok_or(Status::WRONG_DATA)?;
+        // That firmware without touch refuses the bit, and all firmware an unknown one, is assumed.
         let touch = property & REQUIRE_TOUCH != 0;
         let refused = (hash == Hash::Sha512 && !self.firmware.sha512)
             || (touch && !self.firmware.touch)
@@ -310,7 +311,7 @@ impl Applet for YkOath {
             ins::CALCULATE => self.calculate(data, command.p2 == 1, touch),
             ins::VALIDATE => Ok(self.validate(data)?),
             ins::CALCULATE_ALL => Ok(self.calculate_all(data, command.p2 == 1)?),
-            // The chip answers this one while something is left to send.
+            // The chip answers this one while something is left to send; the status is assumed.
             ins::SEND_REMAINING => Err(Status::CONDITIONS.into()),
             _ => Err(Status::WRONG_INS.into()),
         }
