@@ -1,7 +1,10 @@
 //! The seam between drivers and wires: bytes only, one trait per kind of wire.
 //!
-//! Real transports live below this module ([`pcsc`](self) behind a feature); emulated tokens enter by the
+//! Real transports live below this module (`pcsc` behind a feature); emulated tokens enter by the
 //! same traits. Listing disturbs nobody; opening may.
+
+#[cfg(feature = "pcsc")]
+pub mod pcsc;
 
 use std::fmt;
 use std::time::Duration;
