@@ -1,0 +1,66 @@
+//! What runs on an emulated card: one applet per AID.
+//!
+//! An applet gets commands that are already taken apart and answers with data or with a status; chaining is
+//! the card's business. A command that waits for a touch is called twice: first with [`Touch::NotAsked`],
+//! where it must change nothing and say [`Refusal::TouchNeeded`], then with what the human did.
+
+use std::any::Any;
+
+use crate::apdu::Command;
+use crate::status::Status;
+
+pub mod management;
+pub mod otp;
+pub mod ykoath;
+
+/// One application on a card.
+pub trait Applet: Any + Send {
+    /// Its whole name; a host may select it by the first bytes.
+    fn aid(&self) -> &'static [u8];
+
+    /// It was selected: volatile state starts anew. Returns the data of the SELECT response.
+    ///
+    /// # Errors
+    /// The status that refuses the selection.
+    fn select(&mut self) -> Result<Vec<u8>, Status>;
+
+    /// Another applet was selected, or the card was reset or lost power: volatile state is gone.
+    fn deselect(&mut self);
+
+    /// One command while it is selected, SELECT excepted.
+    ///
+    /// # Errors
+    /// The status to answer with, or the wish to be touched first.
+    fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal>;
+
+    /// The instruction that fetches the rest of a long response: GET RESPONSE unless the protocol has its own.
+    fn continuation(&self) -> u8 {
+        0xC0
+    }
+}
+
+/// What the human did so far about the command at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Nobody was asked.
+    NotAsked,
+    /// The device was touched.
+    Given,
+    /// Nobody touched it in time.
+    TimedOut,
+}
+
+/// Why an applet does not answer with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It answers with this status and nothing else.
+    Status(Status),
+    /// It wants to be touched; call again with the outcome.
+    TouchNeeded,
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}

@@ -1,0 +1,440 @@
+//! An emulated card and the hand that holds it.
+//!
+//! [`VirtualCard`] is a handle; clones mean the same device. One side is the wire: [`VirtualCard::exchange`],
+//! power on and off, reset. The other side is what a test or a demo may do besides: decide what the human
+//! does, plan faults, read the flash, and let the device show a passcode without the program under test.
+//!
+//! Time is either real or virtual. With [`Waits::Virtual`] a touch that comes after 5 s comes at once, and the
+//! 5 s are added to [`VirtualCard::waited`]; with [`Waits::Real`] the exchange blocks, and pulling the card out
+//! or touching it ends the wait.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::applets::Touch;
+use crate::applets::ykoath::YkOath;
+use crate::chip::{Chip, Reply};
+use crate::credential::{Credential, Kind};
+use crate::fault::{Fault, FaultKind, FaultPlan, garble};
+use crate::firmware::Firmware;
+
+/// How long a YubiKey blinks before it gives up.
+const TOUCH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the human beside the device does when it wants to be touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Human {
+    /// Touches at once.
+    TouchesAtOnce,
+    /// Touches after this time, if the device still waits.
+    TouchesAfter(Duration),
+    /// Is not there.
+    NeverTouches,
+}
+
+/// Whether the device's waits take time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// They are only counted.
+    Virtual,
+    /// The exchange blocks.
+    Real,
+}
+
+/// How an exchange ended, seen from the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// The card answered. After a fault these may be fewer than the two bytes of a status.
+    Answer(Vec<u8>),
+    /// The card has no power (any more): it was pulled out.
+    Unplugged,
+    /// Another program reset the card; the command was not executed.
+    Reset,
+    /// The card says nothing, for good. With real waits the exchange blocks instead, until the card is pulled.
+    Silence,
+}
+
+/// A handle to an emulated card.
+#[derive(Clone)]
+pub struct VirtualCard {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    firmware: Firmware,
+    serial: u32,
+}
+
+struct State {
+    chip: Chip,
+    powered: bool,
+    /// Counts losses of power, so that a wait notices one that is already over.
+    power_cycles: u64,
+    exchanges: u64,
+    faults: FaultPlan,
+    human: Human,
+    touch_timeout: Duration,
+    touch_requests: u64,
+    /// The device blinks, in a wait that takes time.
+    blinking: bool,
+    waited: Duration,
+}
+
+impl VirtualCard {
+    /// A key as it leaves the factory. Its OATH id and challenges follow from the serial.
+    #[must_use]
+    pub fn new(firmware: Firmware, serial: u32) -> Self {
+        Self::with_chip(Chip::new(firmware, serial), serial)
+    }
+
+    /// A card with other applets.
+    #[must_use]
+    pub fn with_chip(chip: Chip, serial: u32) -> Self {
+        let firmware = *chip.firmware();
+        let state = State {
+            chip,
+            powered: false,
+            power_cycles: 0,
+            exchanges: 0,
+            faults: FaultPlan::default(),
+            human: Human::TouchesAtOnce,
+            touch_timeout: TOUCH_TIMEOUT,
+            touch_requests: 0,
+            blinking: false,
+            waited: Duration::ZERO,
+        };
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), firmware, serial }),
+        }
+    }
+
+    /// What it emulates.
+    #[must_use]
+    pub fn firmware(&self) -> &Firmware {
+        &self.shared.firmware
+    }
+
+    /// The serial printed on it.
+    #[must_use]
+    pub fn serial(&self) -> u32 {
+        self.shared.serial
+    }
+
+    /// Whether two handles mean the same device.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked elsewhere must not make the device unreadable.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wire.
+impl VirtualCard {
+    /// Gives it power; volatile state starts anew.
+    pub fn power_on(&self) {
+        let mut state = self.state();
+        state.chip.reset();
+        state.powered = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Takes its power; a command that waits for a touch is never executed.
+    pub fn power_off(&self) {
+        let mut state = self.state();
+        state.lose_power();
+        self.shared.changed.notify_all();
+    }
+
+    /// Resets it: nothing is selected any more.
+    pub fn reset(&self) {
+        self.state().chip.reset();
+    }
+
+    /// One command in, one answer out, with whatever fault is due.
+    pub fn exchange(&self, command: &[u8], waits: Waits) -> Exchange {
+        let mut state = self.state();
+        if !state.powered {
+            return Exchange::Unplugged;
+        }
+        let number = state.exchanges;
+        let fault = state.faults.strike(number);
+        state.exchanges += 1;
+        self.shared.changed.notify_all();
+        match fault {
+            Some(FaultKind::UnplugBefore) => {
+                state.lose_power();
+                return Exchange::Unplugged;
+            }
+            Some(FaultKind::Reset) => {
+                state.chip.reset();
+                return Exchange::Reset;
+            }
+            Some(FaultKind::Status(status)) => return Exchange::Answer(status.to_be_bytes().to_vec()),
+            Some(FaultKind::Silence) if waits == Waits::Virtual => return Exchange::Silence,
+            Some(FaultKind::Silence) => {
+                let endless = self.pause(state, Duration::MAX, waits);
+                return if endless.is_some() { Exchange::Silence } else { Exchange::Unplugged };
+            }
+            Some(FaultKind::Delay(time)) => match self.pause(state, time, waits) {
+                Some(back) => state = back,
+                None => return Exchange::Unplugged,
+            },
+            _ => {}
+        }
+        let (mut state, mut answer) = match self.execute(state, command, waits) {
+            Some(done) => done,
+            None => return Exchange::Unplugged,
+        };
+        match fault {
+            Some(FaultKind::UnplugAfter) => {
+                state.lose_power();
+                return Exchange::Unplugged;
+            }
+            Some(FaultKind::StatusAfter(status)) => answer = status.to_be_bytes().to_vec(),
+            Some(FaultKind::Truncate(length)) => answer.truncate(length),
+            Some(FaultKind::Garble { seed }) => garble(&mut answer, seed),
+            _ => {}
+        }
+        Exchange::Answer(answer)
+    }
+
+    /// Runs a command, touch included. `None` if the card was pulled out while it waited.
+    fn execute<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        command: &[u8],
+        waits: Waits,
+    ) -> Option<(MutexGuard<'a, State>, Vec<u8>)> {
+        let mut touch = Touch::NotAsked;
+        loop {
+            match state.chip.transmit(command, touch) {
+                Reply::Answer(answer) => return Some((state, answer)),
+                Reply::TouchNeeded => {
+                    state.touch_requests += 1;
+                    self.shared.changed.notify_all();
+                    (state, touch) = self.ask_human(state, waits)?;
+                }
+            }
+        }
+    }
+
+    fn ask_human<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        waits: Waits,
+    ) -> Option<(MutexGuard<'a, State>, Touch)> {
+        let timeout = state.touch_timeout;
+        if waits == Waits::Virtual {
+            let (time, touch) = match state.human {
+                Human::TouchesAtOnce => (Duration::ZERO, Touch::Given),
+                Human::TouchesAfter(time) if time < timeout => (time, Touch::Given),
+                Human::TouchesAfter(_) | Human::NeverTouches => (timeout, Touch::TimedOut),
+            };
+            state.waited += time;
+            return Some((state, touch));
+        }
+        let (start, cycles) = (Instant::now(), state.power_cycles);
+        state.blinking = true;
+        loop {
+            let elapsed = start.elapsed();
+            let due = match state.human {
+                Human::TouchesAtOnce => Duration::ZERO,
+                Human::TouchesAfter(time) => time,
+                Human::NeverTouches => Duration::MAX,
+            };
+            if state.power_cycles != cycles {
+                return None;
+            }
+            // `touch` puts the light out.
+            if !state.blinking || elapsed >= due.min(timeout) {
+                let given = !state.blinking || due < timeout;
+                state.blinking = false;
+                return Some((state, if given { Touch::Given } else { Touch::TimedOut }));
+            }
+            let left = due.min(timeout) - elapsed;
+            (state, _) =
+                self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets time pass. `None` if the card was pulled out meanwhile.
+    fn pause<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        time: Duration,
+        waits: Waits,
+    ) -> Option<MutexGuard<'a, State>> {
+        if waits == Waits::Virtual {
+            state.waited += time;
+            return Some(state);
+        }
+        let cycles = state.power_cycles;
+        let (state, result) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, time, |state| state.power_cycles == cycles)
+            .unwrap_or_else(PoisonError::into_inner);
+        result.timed_out().then_some(state)
+    }
+}
+
+impl State {
+    fn lose_power(&mut self) {
+        self.chip.reset();
+        self.powered = false;
+        self.blinking = false;
+        self.power_cycles += 1;
+    }
+}
+
+/// The human, and what goes wrong.
+impl VirtualCard {
+    /// Decides what the human does from now on, also about a touch that the device waits for already.
+    pub fn set_human(&self, human: Human) {
+        self.state().human = human;
+        self.shared.changed.notify_all();
+    }
+
+    /// Touches the device now. Nothing happens unless it waits for it.
+    pub fn touch(&self) {
+        self.state().blinking = false;
+        self.shared.changed.notify_all();
+    }
+
+    /// How long the device waits for a touch; 15 s unless set.
+    pub fn set_touch_timeout(&self, timeout: Duration) {
+        self.state().touch_timeout = timeout;
+    }
+
+    /// How often the device asked to be touched.
+    #[must_use]
+    pub fn touch_requests(&self) -> u64 {
+        self.state().touch_requests
+    }
+
+    /// Blocks until the device has asked `count` times to be touched, or until `timeout` has passed (`false`).
+    #[must_use]
+    pub fn wait_for_touch_requests(&self, count: u64, timeout: Duration) -> bool {
+        self.wait_for(timeout, |state| state.touch_requests >= count)
+    }
+
+    /// Blocks until `count` commands have reached the card, or until `timeout` has passed (`false`).
+    #[must_use]
+    pub fn wait_for_exchanges(&self, count: u64, timeout: Duration) -> bool {
+        self.wait_for(timeout, |state| state.exchanges >= count)
+    }
+
+    /// Blocks until a reader has powered the card, or until `timeout` has passed (`false`).
+    #[must_use]
+    pub fn wait_until_powered(&self, timeout: Duration) -> bool {
+        self.wait_for(timeout, |state| state.powered)
+    }
+
+    fn wait_for(&self, timeout: Duration, met: impl Fn(&State) -> bool) -> bool {
+        let waited = self.shared.changed.wait_timeout_while(self.state(), timeout, |state| !met(state));
+        met(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Time that passed virtually: delays and touches.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.state().waited
+    }
+
+    /// Lets a fault strike once.
+    pub fn plan(&self, fault: Fault) {
+        let mut state = self.state();
+        let next = state.exchanges;
+        state.faults.arm(fault, next);
+    }
+
+    /// How many planned faults have not struck yet.
+    #[must_use]
+    pub fn faults_left(&self) -> usize {
+        self.state().faults.left()
+    }
+
+    /// Forgets the faults that have not struck yet.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// How many commands have reached the card, faults included.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        self.state().exchanges
+    }
+}
+
+/// Knowledge that only tests and the device itself have. All of it works without power.
+impl VirtualCard {
+    /// The credentials in flash, in the order in which LIST tells them.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<Credential> {
+        self.with_oath(|oath| oath.credentials().to_vec()).unwrap_or_default()
+    }
+
+    /// One credential by its name.
+    #[must_use]
+    pub fn credential(&self, name: &str) -> Option<Credential> {
+        self.credentials().into_iter().find(|credential| credential.name == name.as_bytes())
+    }
+
+    /// Writes a credential as another program would have, over one of the same name.
+    pub fn install(&self, credential: Credential) {
+        self.with_oath(|oath| oath.install(credential));
+    }
+
+    /// The 16-byte access key, if a code is set.
+    #[must_use]
+    pub fn access_key(&self) -> Option<[u8; 16]> {
+        self.with_oath(|oath| oath.access_key()).flatten()
+    }
+
+    /// Sets or removes the access key as another program would have.
+    pub fn set_access_key(&self, key: Option<[u8; 16]>) {
+        self.with_oath(|oath| oath.set_access_key(key));
+    }
+
+    /// The 8-byte id of the OATH applet, salt of the access key; new after a RESET.
+    #[must_use]
+    pub fn oath_id(&self) -> [u8; 8] {
+        self.with_oath(|oath| oath.id()).unwrap_or_default()
+    }
+
+    /// A human reads the next HOTP passcode in another program; the counter counts on. `None` if there is no
+    /// HOTP credential of that name.
+    #[must_use]
+    pub fn press(&self, name: &str) -> Option<String> {
+        self.with_oath(|oath| {
+            let credential = oath.credential_mut(name.as_bytes()).filter(|c| c.kind == Kind::Hotp)?;
+            let mac = credential.next_hmac();
+            Some(credential.passcode(&mac))
+        })
+        .flatten()
+    }
+
+    /// A human reads the TOTP passcode of a time step (a number, not seconds) in another program. `None` if
+    /// there is no TOTP credential of that name.
+    #[must_use]
+    pub fn show(&self, name: &str, time_step: u64) -> Option<String> {
+        let credential = self.credential(name).filter(|credential| credential.kind == Kind::Totp)?;
+        Some(credential.passcode(&credential.hmac(&time_step.to_be_bytes())))
+    }
+
+    fn with_oath<T>(&self, use_it: impl FnOnce(&mut YkOath) -> T) -> Option<T> {
+        self.state().chip.applet_mut().map(use_it)
+    }
+}
+
+impl std::fmt::Debug for VirtualCard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VirtualCard({} {})", self.shared.firmware.model, self.shared.serial)
+    }
+}

@@ -1,0 +1,56 @@
+//! Whatever bytes arrive, a card answers with a status.
+
+use firmware_fixtures::card::{Exchange, VirtualCard, Waits};
+use firmware_fixtures::credential::Credential;
+use firmware_fixtures::firmware::Firmware;
+use proptest::prelude::*;
+
+const SELECTS: [&[u8]; 3] = [
+    &[0, 0xA4, 4, 0, 7, 0xA0, 0, 0, 5, 0x27, 0x21, 1],
+    &[0, 0xA4, 4, 0, 8, 0xA0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17],
+    &[0, 0xA4, 4, 0, 7, 0xA0, 0, 0, 5, 0x27, 0x20, 1],
+];
+
+/// Commands that get past the length check, with fields that get past the first tag.
+fn likely_command() -> impl Strategy<Value = Vec<u8>> {
+    let ins = prop::sample::select(vec![1u8, 2, 3, 5, 0x1D, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5]);
+    let field = (0x71u8..=0x7C, prop::collection::vec(any::<u8>(), 0..24)).prop_map(|(tag, value)| {
+        let mut field = vec![tag, value.len() as u8];
+        field.extend(value);
+        field
+    });
+    let fields = prop::collection::vec(field, 0..4).prop_map(|fields| fields.concat());
+    (ins, 0u8..2, fields).prop_map(|(ins, p2, data)| {
+        let mut command = vec![0, ins, 0, p2];
+        if !data.is_empty() {
+            command.push(data.len() as u8);
+        }
+        command.extend(data);
+        command
+    })
+}
+
+fn commands() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let any_bytes = prop::collection::vec(any::<u8>(), 0..300);
+    prop::collection::vec(prop_oneof![any_bytes, likely_command()], 1..12)
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_bytes_leaves_a_card_without_an_answer(
+        model in prop::sample::select(Firmware::ALL.to_vec()),
+        applet in 0usize..3,
+        commands in commands(),
+    ) {
+        let card = VirtualCard::new(model, 7);
+        card.install(Credential::hotp("corp", b"12345678901234567890", u64::MAX));
+        card.power_on();
+        card.exchange(SELECTS[applet], Waits::Virtual);
+        for command in commands {
+            match card.exchange(&command, Waits::Virtual) {
+                Exchange::Answer(answer) => prop_assert!(answer.len() >= 2),
+                other => prop_assert!(false, "{other:?} to {command:02X?}"),
+            }
+        }
+    }
+}
