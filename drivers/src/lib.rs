@@ -6,6 +6,15 @@
 //!
 //! A driver never names a transport library: `pcsc` is used by `transport/pcsc.rs` and nowhere else.
 
+#![warn(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
 pub mod error;
+pub mod iso7816;
+pub mod models;
 pub mod token;
 pub mod transport;
+pub mod ykoath;
+
+/// Every driver, in the order in which they are asked about a candidate.
+pub static DRIVERS: &[&dyn token::Driver] = &[&ykoath::YkoathDriver];

@@ -1,7 +1,10 @@
 //! The seam between drivers and wires: bytes only, one trait per kind of wire.
 //!
-//! Real transports live below this module ([`pcsc`](self) behind a feature); emulated tokens enter by the
+//! Real transports live below this module (`pcsc` behind a feature); emulated tokens enter by the
 //! same traits. Listing disturbs nobody; opening may.
+
+#[cfg(feature = "pcsc")]
+pub mod pcsc;
 
 use std::fmt;
 use std::time::Duration;
@@ -94,6 +97,10 @@ pub trait CardConnection: Send {
 
 /// Exclusive use of a card. Ends when dropped and leaves the card powered.
 pub trait CardTransaction {
+    /// Asks that the card be reset when this transaction ends, so that an applet forgets what was unlocked.
+    /// The next [`CardConnection::begin`] then succeeds as usual. A transport that cannot reset does nothing.
+    fn reset_at_end(&mut self) {}
+
     /// One command APDU out, one response APDU in, status word included: always 2 bytes or more.
     /// No chaining here.
     ///

@@ -1,0 +1,445 @@
+//! Smart cards through PC/SC (libpcsclite and pcscd on Linux). The only file that names the `pcsc` crate.
+//!
+//! The watch has a context of its own, and so has each open card: a context serves one call at a time, and a
+//! dead one (pcscd restarted) stays dead. libpcsclite finds the daemon by `PCSCLITE_CSOCK_NAME`, or at its usual
+//! place. What the system says is mapped to what to do next by `failure`, in one table.
+//!
+//! Every reader is listed, none is skipped. A card that cannot be powered (say, inserted the wrong way round) is
+//! not listed: it has no answer to reset and cannot be opened. Over T=0 a response is fetched as ISO/IEC 7816-3
+//! §12.2 wants it (see `t0`); over T=1, which all USB keys and NFC readers speak, commands pass unchanged.
+//!
+//! `SCardBeginTransaction` waits for as long as another program holds its transaction, and neither it nor a
+//! command in flight can be interrupted. Deadlines are for the caller, whose worker thread it is.
+
+mod t0;
+
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use pcsc::{
+    Card, Context, Disposition, Error, PNP_NOTIFICATION, Protocol, Protocols, ReaderState, Scope, ShareMode,
+    State, Transaction,
+};
+use zeroize::Zeroizing;
+
+use super::{Bus, Candidate, CardConnection, CardTransaction, Connection, Interface, TransportError, Watch};
+
+/// Longest a watch sleeps before it lists the readers again. libpcsclite misses a reader that appears between
+/// listing and waiting.
+const LISTING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Room for one response: more than any short APDU, and more than a `YubiKey` can say at once.
+const RESPONSE_ROOM: usize = 4096;
+
+/// All PC/SC readers of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PcscBus;
+
+impl Bus for PcscBus {
+    fn name(&self) -> &'static str {
+        "pcsc"
+    }
+
+    fn watch(&self) -> Result<Box<dyn Watch>, TransportError> {
+        let mut watch = PcscWatch { context: establish()?, states: Vec::new(), told: Vec::new() };
+        watch.set_readers(Vec::new());
+        Ok(Box::new(watch))
+    }
+
+    fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
+        let Candidate::Card { reader, atr, insertion } = candidate;
+        let name = CString::new(reader.as_str()).map_err(|_| gone("reader name with a zero byte"))?;
+        let context = establish()?;
+        let card = context
+            .connect(&name, ShareMode::Shared, Protocols::T0 | Protocols::T1)
+            .map_err(|error| failure(Call::Connect, error))?;
+        let mut connection = PcscConnection {
+            card: Some(card),
+            interface: interface(atr),
+            t0: false,
+            reconnect: false,
+            room: Zeroizing::new(vec![0; RESPONSE_ROOM]),
+        };
+        connection.t0 = connection.protocol()? == Some(Protocol::T0);
+        // The card may have been swapped since it was listed; the count of insertions tells.
+        let mut states = [ReaderState::new(name, State::UNAWARE)];
+        context
+            .get_status_change(Duration::ZERO, &mut states)
+            .map_err(|error| failure(Call::Status, error))?;
+        if states.iter().any(|state| state.event_count() != *insertion || state.atr() != atr) {
+            return Err(gone("another card is in the reader"));
+        }
+        Ok(Connection::Card(Box::new(connection)))
+    }
+}
+
+fn establish() -> Result<Context, TransportError> {
+    Context::establish(Scope::User).map_err(|error| failure(Call::Establish, error))
+}
+
+/// The answer to reset of a contact card lists TA1 to TD1 in its second byte, and that of every USB key has all
+/// four. NFC readers make up answers that have TD1 alone (PC/SC part 3, §3.1.3.2.3).
+fn interface(atr: &[u8]) -> Interface {
+    match atr {
+        [_, t0, ..] if t0 >> 4 == 0xF => Interface::Contact,
+        _ => Interface::Contactless,
+    }
+}
+
+/// What of a reader's state matters here; that somebody opened a card does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sight {
+    state: State,
+    insertion: u32,
+}
+
+impl Sight {
+    fn of(reader: &ReaderState) -> Self {
+        let matters = State::PRESENT | State::EMPTY | State::MUTE | State::UNKNOWN | State::UNAVAILABLE;
+        Self { state: reader.event_state() & matters, insertion: reader.event_count() }
+    }
+}
+
+struct PcscWatch {
+    context: Context,
+    /// One for each reader, and the pseudo reader that tells of new ones.
+    states: Vec<ReaderState>,
+    /// What the caller was told, reader by reader.
+    told: Vec<Sight>,
+}
+
+impl PcscWatch {
+    fn set_readers(&mut self, mut states: Vec<ReaderState>) {
+        self.told = states.iter().map(Sight::of).collect();
+        states.push(ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE));
+        self.states = states;
+        self.sync();
+    }
+
+    fn sync(&mut self) {
+        for state in &mut self.states {
+            state.sync_current_state();
+        }
+    }
+
+    fn list(&self) -> Result<Vec<CString>, TransportError> {
+        self.context.list_readers_owned().map_err(|error| failure(Call::List, error))
+    }
+
+    /// Whether readers came or went since the caller was told.
+    fn readers_changed(&self) -> Result<bool, TransportError> {
+        let known = self.states.iter().take(self.told.len()).map(ReaderState::name);
+        Ok(!known.eq(self.list()?.iter().map(CString::as_c_str)))
+    }
+}
+
+impl Watch for PcscWatch {
+    fn candidates(&mut self) -> Result<Vec<Candidate>, TransportError> {
+        let mut states = Vec::new();
+        for name in self.list()? {
+            let mut state = [ReaderState::new(name, State::UNAWARE)];
+            match self.context.get_status_change(Duration::ZERO, &mut state) {
+                Ok(()) => states.extend(state),
+                // Pulled since it was listed.
+                Err(Error::UnknownReader | Error::ReaderUnavailable) => {}
+                Err(error) => return Err(failure(Call::Status, error)),
+            }
+        }
+        let candidates = states.iter().filter_map(candidate).collect();
+        self.set_readers(states);
+        Ok(candidates)
+    }
+
+    fn wait_for_change(&mut self, timeout: Duration) -> Result<bool, TransportError> {
+        let start = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            match self.context.get_status_change(left.min(LISTING_INTERVAL), &mut self.states) {
+                Ok(()) => {
+                    let now = self.states.iter().take(self.told.len()).map(Sight::of);
+                    if !now.eq(self.told.iter().cloned()) {
+                        return Ok(true);
+                    }
+                    self.sync();
+                }
+                Err(Error::Timeout) => {}
+                Err(Error::UnknownReader | Error::ReaderUnavailable) => return Ok(true),
+                Err(error) => return Err(failure(Call::Status, error)),
+            }
+            if self.readers_changed()? {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn candidate(state: &ReaderState) -> Option<Candidate> {
+    let usable = state.event_state().contains(State::PRESENT)
+        && !state.event_state().contains(State::MUTE)
+        && !state.atr().is_empty();
+    usable.then(|| Candidate::Card {
+        reader: state.name().to_string_lossy().into_owned(),
+        atr: state.atr().to_vec(),
+        insertion: state.event_count(),
+    })
+}
+
+struct PcscConnection {
+    /// Always there; taken out only to be disconnected.
+    card: Option<Card>,
+    interface: Interface,
+    t0: bool,
+    /// The card was reset, and the handle has to be healed before it is used again.
+    reconnect: bool,
+    /// Where responses are received; wiped at the end.
+    room: Zeroizing<Vec<u8>>,
+}
+
+impl PcscConnection {
+    fn protocol(&self) -> Result<Option<Protocol>, TransportError> {
+        let card = self.card.as_ref().ok_or_else(|| gone("disconnected"))?;
+        Ok(card.status2_owned().map_err(|error| failure(Call::Status, error))?.protocol2())
+    }
+}
+
+impl CardConnection for PcscConnection {
+    fn interface(&self) -> Interface {
+        self.interface
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {
+        let Self { card, t0, reconnect, room, .. } = self;
+        let card = card.as_mut().ok_or_else(|| gone("disconnected"))?;
+        if *reconnect {
+            card.reconnect(ShareMode::Shared, Protocols::T0 | Protocols::T1, Disposition::LeaveCard)
+                .map_err(|error| failure(Call::Reconnect, error))?;
+            *reconnect = false;
+        }
+        match card.transaction() {
+            Ok(transaction) => Ok(Box::new(PcscTransaction {
+                transaction: Some(transaction),
+                t0: *t0,
+                reset_at_end: false,
+                reconnect,
+                room,
+            })),
+            Err(error) => {
+                *reconnect = error == Error::ResetCard;
+                Err(failure(Call::Begin, error))
+            }
+        }
+    }
+}
+
+impl Drop for PcscConnection {
+    /// The crate would reset the card here, and disturb whoever else is using it.
+    fn drop(&mut self) {
+        if let Some(card) = self.card.take() {
+            let _ = card.disconnect(Disposition::LeaveCard);
+        }
+    }
+}
+
+struct PcscTransaction<'c> {
+    /// Always there; taken out only to be ended.
+    transaction: Option<Transaction<'c>>,
+    t0: bool,
+    reset_at_end: bool,
+    reconnect: &'c mut bool,
+    room: &'c mut [u8],
+}
+
+impl PcscTransaction<'_> {
+    fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let Some(transaction) = &self.transaction else { return Err(gone("ended")) };
+        let response = transaction.transmit(command, self.room).map_err(|error| {
+            *self.reconnect = error == Error::ResetCard;
+            failure(Call::Transmit, error)
+        })?;
+        if response.len() < 2 {
+            // pcscd reports success with nothing in it when the card vanishes during the command.
+            return Err(gone("response without status"));
+        }
+        Ok(response.to_vec())
+    }
+}
+
+impl CardTransaction for PcscTransaction<'_> {
+    fn reset_at_end(&mut self) {
+        self.reset_at_end = true;
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        if self.t0 { t0::transmit(command, |apdu| self.exchange(apdu)) } else { self.exchange(command) }
+    }
+}
+
+impl Drop for PcscTransaction<'_> {
+    fn drop(&mut self) {
+        let Some(transaction) = self.transaction.take() else { return };
+        if !self.reset_at_end {
+            let _ = transaction.end(Disposition::LeaveCard);
+        } else if transaction.end(Disposition::ResetCard).is_ok() {
+            // Our own handle hears of this reset too.
+            *self.reconnect = true;
+        }
+    }
+}
+
+/// The call that failed: the same code means different things to different calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Establish,
+    List,
+    Status,
+    Connect,
+    Reconnect,
+    Begin,
+    Transmit,
+}
+
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Establish => "SCardEstablishContext",
+            Self::List => "SCardListReaders",
+            Self::Status => "SCardGetStatusChange",
+            Self::Connect => "SCardConnect",
+            Self::Reconnect => "SCardReconnect",
+            Self::Begin => "SCardBeginTransaction",
+            Self::Transmit => "SCardTransmit",
+        }
+    }
+
+    /// Calls on a card that was open already.
+    fn uses_card(self) -> bool {
+        matches!(self, Self::Reconnect | Self::Begin | Self::Transmit)
+    }
+}
+
+/// What to do next, by what the system said. Seen with pcsc-lite 1.9.9 and libccid 1.5.2:
+///
+/// | event | said |
+/// |---|---|
+/// | card or reader pulled | `REMOVED_CARD`, `NO_SMARTCARD`, `NOT_TRANSACTED`, `READER_UNAVAILABLE`, `UNKNOWN_READER`, then `INVALID_VALUE` for ever |
+/// | another program reset the card | `RESET_CARD` |
+/// | another program is exclusive | `SHARING_VIOLATION` |
+/// | pcscd died while a card was open | `SECURITY_VIOLATION`, later `NO_SERVICE`, `INVALID_HANDLE` |
+/// | polkit said no | `SECURITY_VIOLATION` when connecting |
+fn failure(call: Call, error: Error) -> TransportError {
+    let detail = format!("{}: {}", call.name(), code(error));
+    match error {
+        Error::RemovedCard
+        | Error::NoSmartcard
+        | Error::NotTransacted
+        | Error::ReaderUnavailable
+        | Error::UnknownReader => TransportError::Gone { detail },
+        Error::InvalidValue if call.uses_card() => TransportError::Gone { detail },
+        Error::ResetCard => TransportError::Reset,
+        Error::SharingViolation => TransportError::Busy,
+        Error::SecurityViolation | Error::NoAccess if !call.uses_card() => {
+            TransportError::AccessDenied { detail }
+        }
+        Error::SecurityViolation
+        | Error::NoService
+        | Error::ServiceStopped
+        | Error::Shutdown
+        | Error::CommError
+        | Error::InvalidHandle
+        | Error::InvalidValue => TransportError::ServiceUnavailable { detail },
+        _ => TransportError::Failed { call: call.name(), detail: code(error) },
+    }
+}
+
+/// The name of a code in the words of PC/SC.
+fn code(error: Error) -> String {
+    let name = match error {
+        Error::RemovedCard => "SCARD_W_REMOVED_CARD",
+        Error::ResetCard => "SCARD_W_RESET_CARD",
+        Error::SecurityViolation => "SCARD_W_SECURITY_VIOLATION",
+        Error::UnresponsiveCard => "SCARD_W_UNRESPONSIVE_CARD",
+        Error::UnpoweredCard => "SCARD_W_UNPOWERED_CARD",
+        Error::UnsupportedCard => "SCARD_W_UNSUPPORTED_CARD",
+        Error::NoSmartcard => "SCARD_E_NO_SMARTCARD",
+        Error::NotTransacted => "SCARD_E_NOT_TRANSACTED",
+        Error::ReaderUnavailable => "SCARD_E_READER_UNAVAILABLE",
+        Error::UnknownReader => "SCARD_E_UNKNOWN_READER",
+        Error::SharingViolation => "SCARD_E_SHARING_VIOLATION",
+        Error::NoService => "SCARD_E_NO_SERVICE",
+        Error::ServiceStopped => "SCARD_E_SERVICE_STOPPED",
+        Error::InvalidHandle => "SCARD_E_INVALID_HANDLE",
+        Error::InvalidValue => "SCARD_E_INVALID_VALUE",
+        Error::ProtoMismatch => "SCARD_E_PROTO_MISMATCH",
+        Error::InsufficientBuffer => "SCARD_E_INSUFFICIENT_BUFFER",
+        Error::Timeout => "SCARD_E_TIMEOUT",
+        Error::NoAccess => "SCARD_E_NO_ACCESS",
+        Error::CommError => "SCARD_F_COMM_ERROR",
+        Error::InternalError => "SCARD_F_INTERNAL_ERROR",
+        _ => return format!("{error} ({error:?})"),
+    };
+    name.to_owned()
+}
+
+fn gone(detail: &str) -> TransportError {
+    TransportError::Gone { detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(call: Call, error: Error) -> &'static str {
+        match failure(call, error) {
+            TransportError::Gone { .. } => "gone",
+            TransportError::Reset => "reset",
+            TransportError::Busy => "busy",
+            TransportError::ServiceUnavailable { .. } => "service",
+            TransportError::AccessDenied { .. } => "denied",
+            TransportError::Failed { .. } => "failed",
+        }
+    }
+
+    #[test]
+    fn each_code_says_what_to_do_next() {
+        for (call, error, expected) in [
+            (Call::Connect, Error::NoSmartcard, "gone"),
+            (Call::Connect, Error::UnknownReader, "gone"),
+            (Call::Connect, Error::SharingViolation, "busy"),
+            (Call::Connect, Error::SecurityViolation, "denied"),
+            (Call::Connect, Error::UnresponsiveCard, "failed"),
+            (Call::Establish, Error::SecurityViolation, "denied"),
+            (Call::Establish, Error::NoService, "service"),
+            (Call::List, Error::NoService, "service"),
+            (Call::Status, Error::InvalidHandle, "service"),
+            (Call::Begin, Error::ResetCard, "reset"),
+            (Call::Begin, Error::InvalidValue, "gone"),
+            (Call::Transmit, Error::NotTransacted, "gone"),
+            (Call::Transmit, Error::RemovedCard, "gone"),
+            (Call::Transmit, Error::ReaderUnavailable, "gone"),
+            (Call::Transmit, Error::InvalidValue, "gone"),
+            (Call::Transmit, Error::SecurityViolation, "service"),
+            (Call::Transmit, Error::InvalidHandle, "service"),
+            (Call::Transmit, Error::UnsupportedFeature, "failed"),
+        ] {
+            assert_eq!(kind(call, error), expected, "{call:?} {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_named_as_pcsc_names_it() {
+        assert_eq!(
+            failure(Call::Transmit, Error::RemovedCard).to_string(),
+            "the token is gone (SCardTransmit: SCARD_W_REMOVED_CARD)"
+        );
+    }
+
+    #[test]
+    fn usb_keys_are_contact_cards_and_made_up_answers_are_not() {
+        assert_eq!(interface(&[0x3B, 0xFD, 0x13]), Interface::Contact);
+        assert_eq!(interface(&[0x3B, 0x8D, 0x80]), Interface::Contactless);
+        assert_eq!(interface(&[]), Interface::Contactless);
+    }
+}

@@ -1,0 +1,79 @@
+//! Driver for the OATH applet of `YubiKey` NEO, 4 and 5 (protocol YKOATH), over contacts and NFC.
+//!
+//! A slot is a named credential; [`name`] says how names are stored. Opening selects the applet and asks the
+//! key's other applets for its serial, 3 exchanges. After that each call is one transaction:
+//!
+//! | call | exchanges, without access code |
+//! |---|---|
+//! | slots | SELECT, LIST, CALCULATE ALL |
+//! | program | SELECT, LIST, PUT (and DELETE, if the time step of a slot changes) |
+//! | erase | SELECT, LIST, DELETE |
+//! | calculate | SELECT, CALCULATE; the first one of a slot not seen before looks it up first |
+//!
+//! With an access code VALIDATE follows each SELECT. Not here: renaming, Steam's alphabet, the increasing-only
+//! property, secure channels. The secrets app of the Nitrokey 3 has the same AID and another protocol: it is
+//! told by its SELECT reply (no 8-byte id) and left to a driver of its own.
+
+mod access;
+mod commands;
+mod features;
+mod name;
+mod session;
+mod token;
+mod yubikey;
+
+use crate::error::Error;
+use crate::models;
+use crate::token::{Driver, Token, TokenInfo, Unattended};
+use crate::transport::{Candidate, Connection};
+use commands::Select;
+use features::Features;
+use session::visit;
+use token::OathToken;
+
+/// The driver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct YkoathDriver;
+
+impl Driver for YkoathDriver {
+    fn name(&self) -> &'static str {
+        "ykoath"
+    }
+
+    /// Any card that the table of models does not give to another driver: an ATR tells little (NFC readers make
+    /// their own), and asking a foreign card for the applet is one SELECT that it refuses.
+    fn matches(&self, candidate: &Candidate) -> bool {
+        let Candidate::Card { reader, atr, .. } = candidate;
+        models::card(reader, atr).is_none_or(|model| model.driver == self.name())
+    }
+
+    fn open(&self, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
+        let Connection::Card(mut connection) = connection;
+        let found = visit(connection.as_mut(), &Unattended, None, |applet| {
+            let selected = applet.selected.clone();
+            if selected.id.is_none() {
+                return Ok(None);
+            }
+            let identity = yubikey::identify(applet.card(), selected.version)?;
+            Ok(Some((selected, identity)))
+        });
+        let (selected, identity) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) if Select::means_absent(&error) => return Ok(None),
+            // Something answered to the AID, but not in this protocol.
+            Err(Error::Malformed { command: "SELECT", .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let features = Features::new(selected.version);
+        let info = TokenInfo {
+            maker: identity.maker,
+            model: identity.model,
+            serial: identity.serial,
+            firmware: identity.firmware.unwrap_or(selected.version).to_string(),
+            locked: selected.challenge.is_some(),
+            capabilities: features.capabilities(),
+        };
+        Ok(Some(Box::new(OathToken::new(connection, info, features))))
+    }
+}

@@ -1,0 +1,130 @@
+//! One visit to the OATH applet: a transaction with the applet selected.
+//!
+//! Other programs may use the card between two calls, so every call selects the applet again and answers for
+//! the access code again. [`visit`] is the one place that begins transactions: when another program has reset
+//! the card, it starts over once, unless the visit has sent a command that must not be sent twice.
+
+use super::access::{AccessKey, Validate};
+use super::commands::{SEND_REMAINING, Select, Selected};
+use super::features::Features;
+use crate::error::Error;
+use crate::iso7816::Command;
+use crate::iso7816::card::Card;
+use crate::token::Attendant;
+use crate::transport::{CardConnection, TransportError};
+
+/// The selected applet, and the attendant who may cancel.
+pub(super) struct Applet<'c> {
+    card: Card<'c>,
+    attendant: &'c dyn Attendant,
+    /// What SELECT told.
+    pub(super) selected: Selected,
+    /// Something was sent that must not be sent twice; from here on nothing is cancelled or started over.
+    committed: bool,
+    /// The access code is not in the way (any more).
+    open: bool,
+}
+
+impl<'c> Applet<'c> {
+    fn select(
+        connection: &'c mut dyn CardConnection,
+        attendant: &'c dyn Attendant,
+        features: Option<Features>,
+    ) -> Result<Self, Error> {
+        if attendant.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut card = Card::new(connection.begin()?, SEND_REMAINING);
+        if features.is_some_and(Features::drops_command_after_long_reply) {
+            card.set_dummy_after_long();
+        }
+        let selected = card.call(&Select)?;
+        let open = selected.challenge.is_none();
+        Ok(Self { card, attendant, selected, committed: false, open })
+    }
+
+    /// Sends a command that does no harm if it is sent again after a reset.
+    pub(super) fn call<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
+        if !self.committed && self.attendant.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        self.card.call(command)
+    }
+
+    /// Sends a command that must not be sent twice.
+    pub(super) fn call_once<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
+        if !self.committed && self.attendant.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        self.committed = true;
+        self.card.call(command)
+    }
+
+    /// Tells the people around that the card waits for a touch from the next command on.
+    pub(super) fn announce_touch(&self) {
+        self.attendant.touch_needed();
+    }
+
+    /// The card below, to ask other applets. The OATH applet is deselected by that.
+    pub(super) fn card(&mut self) -> &mut Card<'c> {
+        &mut self.card
+    }
+
+    /// Answers for the access code, if the applet has one, and checks that the card knows it as well. The card
+    /// is reset afterwards, so that nobody else finds it unlocked.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] without a key for this applet, [`Error::WrongLockCode`] if the card refuses it.
+    pub(super) fn open(&mut self, key: Option<&AccessKey>) -> Result<(), Error> {
+        let Some(theirs) = self.selected.challenge.clone() else { return Ok(()) };
+        let key = key.filter(|key| key.fits(self.selected.id)).ok_or(Error::Locked)?;
+        let ours = random_challenge()?;
+        let answer = self.call(&Validate { key, theirs: &theirs, ours })?;
+        if !key.is_proven_by(&answer, &ours) {
+            return Err(Error::Malformed {
+                command: Validate::NAME,
+                what: "the card does not know the access code itself",
+                offset: 2,
+            });
+        }
+        self.card.reset_at_end();
+        self.open = true;
+        Ok(())
+    }
+
+    /// Whether 6982 can no longer mean that the access code is missing.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+/// Selects the applet and works with it, in one transaction.
+///
+/// # Errors
+/// Whatever `work` fails with, or the way there.
+pub(super) fn visit<T>(
+    connection: &mut dyn CardConnection,
+    attendant: &dyn Attendant,
+    features: Option<Features>,
+    mut work: impl FnMut(&mut Applet<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut retries = 1;
+    loop {
+        let (result, committed) = match Applet::select(&mut *connection, attendant, features) {
+            Ok(mut applet) => (work(&mut applet), applet.committed),
+            Err(error) => (Err(error), false),
+        };
+        match result {
+            Err(Error::Transport(TransportError::Reset)) if !committed && retries > 0 => retries -= 1,
+            result => return result,
+        }
+    }
+}
+
+/// 8 random bytes from the operating system.
+pub(super) fn random_challenge() -> Result<[u8; 8], Error> {
+    let mut challenge = [0; 8];
+    getrandom::fill(&mut challenge)
+        .map_err(|error| TransportError::Failed { call: "getrandom", detail: error.to_string() })?;
+    Ok(challenge)
+}

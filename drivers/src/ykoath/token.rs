@@ -1,0 +1,442 @@
+//! An open OATH applet as a [`Token`].
+//!
+//! What changes the card looks first: `program` and `erase` list the credentials in the same transaction, so
+//! that a slot name means what is there now. What only computes trusts the memory of earlier calls, and looks
+//! again when the card knows better.
+//!
+//! Whether a credential wants a touch is told by CALCULATE ALL for TOTP, and by nothing for HOTP. So it is
+//! remembered from `program`, learnt by CALCULATE ALL otherwise, and for an HOTP credential that this session
+//! did not write the attendant is told that a touch *may* be needed: a needless prompt vanishes at once, a
+//! missing one leaves somebody waiting without a hint.
+
+use zeroize::Zeroizing;
+
+use sha1::Digest;
+
+use super::access::{AccessKey, SetCode};
+use super::commands::{Calculate, CalculateAll, Delete, List, Put, Reset};
+use super::features::Features;
+use super::name::{self, Entry, invalid};
+use super::session::{Applet, random_challenge, visit};
+use crate::error::{Error, ProgramError, SlotState};
+use crate::iso7816::status::StatusWord;
+use crate::token::{
+    Algorithm, Attendant, FactorConfig, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo,
+    Token, TokenInfo, Unattended,
+};
+use crate::transport::CardConnection;
+
+/// Shortest key the applet takes; shorter secrets are filled up with zeros, which HMAC does anyway.
+const MIN_KEY: usize = 14;
+
+pub(super) struct OathToken {
+    connection: Box<dyn CardConnection>,
+    info: TokenInfo,
+    features: Features,
+    key: Option<AccessKey>,
+    /// The credentials as last seen, with what is remembered of them.
+    known: Vec<Entry>,
+}
+
+impl OathToken {
+    pub(super) fn new(connection: Box<dyn CardConnection>, info: TokenInfo, features: Features) -> Self {
+        Self { connection, info, features, key: None, known: Vec::new() }
+    }
+
+    /// Selects the applet, answers for the access code, works.
+    fn visit<T>(
+        &mut self,
+        attendant: &dyn Attendant,
+        mut work: impl FnMut(&mut Applet<'_>, &mut Vec<Entry>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Self { connection, key, known, .. } = self;
+        let result = visit(connection.as_mut(), attendant, Some(self.features), |applet| {
+            applet.open(key.as_ref())?;
+            work(applet, known)
+        });
+        if matches!(result, Err(Error::WrongLockCode)) {
+            // Somebody changed the code: presenting the old one again would be pointless.
+            self.key = None;
+        }
+        result
+    }
+
+    fn try_program(
+        &mut self,
+        slot: &SlotId,
+        config: &SlotConfig,
+        attendant: &dyn Attendant,
+        state: &mut SlotState,
+    ) -> Result<(), Error> {
+        let slot = name::slot_name(slot)?;
+        let written = Written::check(slot, config, &self.info, self.features)?;
+        let features = self.features;
+        self.visit(attendant, |applet, known| {
+            look(applet, known)?;
+            let plan = name::plan(slot, written.kind, &written.stored, known)?;
+            check_overwrite(features, &plan.stored, known)?;
+            let put = Put {
+                name: &plan.stored,
+                kind: written.kind,
+                algorithm: config.algorithm,
+                digits: config.digits,
+                secret: &written.key,
+                touch: config.touch,
+                counter: written.counter,
+            };
+            *state = SlotState::Unknown;
+            if let Err(error) = applet.call_once(&put) {
+                if is_clean_refusal(&error) {
+                    *state = SlotState::Unchanged;
+                }
+                return Err(match error {
+                    Error::Refused { status: 0x6F00, .. } if features.says_full_as_6f00() => Error::Full,
+                    error => error,
+                });
+            }
+            known.retain(|entry| entry.stored != plan.stored);
+            known.push(Entry {
+                stored: plan.stored.clone(),
+                kind: Some(written.kind),
+                algorithm: Some(config.algorithm),
+                digits: Some(config.digits),
+                touch: Some(config.touch),
+            });
+            if let Some(old) = &plan.remove {
+                applet.call_once(&Delete { name: old })?;
+                known.retain(|entry| entry.stored != *old);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Token for OathToken {
+    fn info(&self) -> &TokenInfo {
+        &self.info
+    }
+
+    fn unlock(&mut self, code: &LockCode) -> Result<(), Error> {
+        self.key = None;
+        let Self { connection, features, .. } = self;
+        let key = visit(connection.as_mut(), &Unattended, Some(*features), |applet| {
+            let Some(id) = applet.selected.id.filter(|_| !applet.is_open()) else { return Ok(None) };
+            let key = AccessKey::derive(code.expose(), id);
+            applet.open(Some(&key))?;
+            Ok(Some(key))
+        })?;
+        self.info.locked = key.is_some();
+        self.key = key;
+        Ok(())
+    }
+
+    fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
+        let key = self.visit(&Unattended, |applet, _| {
+            let id = applet.selected.id.ok_or(invalid("code", "this applet takes none"))?;
+            let key = code.map(|code| AccessKey::derive(code.expose(), id));
+            let challenge = random_challenge()?;
+            applet.call_once(&SetCode { key: key.as_ref(), challenge })?;
+            Ok(key)
+        })?;
+        self.info.locked = key.is_some();
+        self.key = key;
+        Ok(())
+    }
+
+    fn slots(&mut self) -> Result<Vec<SlotInfo>, Error> {
+        self.visit(&Unattended, |applet, known| {
+            look(applet, known)?;
+            if !known.is_empty() {
+                match applet.call(&CalculateAll) {
+                    Ok(told) => learn(known, told),
+                    Err(error @ (Error::Transport(_) | Error::Cancelled)) => return Err(error),
+                    // An increasing-only credential of another program makes the card refuse; digits and
+                    // touch then stay untold.
+                    Err(_) => {}
+                }
+            }
+            Ok(known
+                .iter()
+                .map(|entry| SlotInfo {
+                    slot: SlotId::Name(name::address(entry, known)),
+                    in_use: true,
+                    kind: entry.kind,
+                    algorithm: entry.algorithm,
+                    digits: entry.digits,
+                    time_step: entry.time_step(),
+                    touch: entry.touch,
+                })
+                .collect())
+        })
+    }
+
+    fn program(
+        &mut self,
+        slot: &SlotId,
+        config: &SlotConfig,
+        attendant: &dyn Attendant,
+    ) -> Result<(), ProgramError> {
+        let mut state = SlotState::Unchanged;
+        self.try_program(slot, config, attendant, &mut state)
+            .map_err(|source| ProgramError { slot: state, source })
+    }
+
+    fn erase(&mut self, slot: &SlotId, attendant: &dyn Attendant) -> Result<(), Error> {
+        let slot = name::slot_name(slot)?;
+        self.visit(attendant, |applet, known| {
+            look(applet, known)?;
+            let stored = find(slot, known)?.stored.clone();
+            applet.call_once(&Delete { name: &stored }).map_err(|error| named(error, slot))?;
+            known.retain(|entry| entry.stored != stored);
+            Ok(())
+        })
+    }
+
+    fn calculate(
+        &mut self,
+        slot: &SlotId,
+        factor: MovingFactor,
+        attendant: &dyn Attendant,
+    ) -> Result<Passcode, Error> {
+        let slot = name::slot_name(slot)?;
+        let touchable = self.features.touch();
+        self.visit(attendant, |applet, known| {
+            let mut looked = false;
+            if !name::find(slot, known).is_some_and(|entry| entry.tells_enough(touchable)) {
+                look_for_touch(applet, known, touchable)?;
+                looked = true;
+            }
+            loop {
+                match calculate(applet, slot, known, factor, touchable) {
+                    Err(Error::SlotEmpty { .. }) if !looked => {
+                        look_for_touch(applet, known, touchable)?;
+                        looked = true;
+                    }
+                    result => return result,
+                }
+            }
+        })
+    }
+
+    fn reset(&mut self, attendant: &dyn Attendant) -> Result<(), Error> {
+        let Self { connection, features, .. } = self;
+        // RESET needs no access code: whoever holds the key may empty it.
+        visit(connection.as_mut(), attendant, Some(*features), |applet| applet.call_once(&Reset))?;
+        self.key = None;
+        self.known.clear();
+        self.info.locked = false;
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Whether one can calculate without looking at the card first.
+    fn tells_enough(&self, touchable: bool) -> bool {
+        self.touch.is_some() || !touchable || self.kind == Some(Kind::Hotp)
+    }
+}
+
+/// Lists the credentials; what is remembered of one that is still there stays.
+fn look(applet: &mut Applet<'_>, known: &mut Vec<Entry>) -> Result<(), Error> {
+    let mut entries = applet.call(&List)?;
+    for entry in &mut entries {
+        let same = |old: &&Entry| old.stored == entry.stored && old.kind == entry.kind;
+        if let Some(old) = known.iter().find(same) {
+            entry.digits = old.digits;
+            entry.touch = old.touch;
+        }
+    }
+    *known = entries;
+    Ok(())
+}
+
+/// Looks the credentials up with the one command that tells of touch as well, where touch exists.
+fn look_for_touch(applet: &mut Applet<'_>, known: &mut Vec<Entry>, touchable: bool) -> Result<(), Error> {
+    if !touchable {
+        return look(applet, known);
+    }
+    match applet.call(&CalculateAll) {
+        Ok(told) => {
+            known.retain(|entry| told.iter().any(|told| told.stored == entry.stored));
+            learn(known, told);
+            Ok(())
+        }
+        Err(error @ (Error::Transport(_) | Error::Cancelled | Error::Locked)) if !applet.is_open() => {
+            Err(error)
+        }
+        Err(error @ (Error::Transport(_) | Error::Cancelled)) => Err(error),
+        Err(_) => look(applet, known),
+    }
+}
+
+/// Adds what CALCULATE ALL told.
+fn learn(known: &mut Vec<Entry>, told: Vec<Entry>) {
+    for told in told {
+        match known.iter_mut().find(|entry| entry.stored == told.stored) {
+            Some(entry) => {
+                entry.kind = told.kind.or(entry.kind);
+                entry.digits = told.digits.or(entry.digits);
+                entry.touch = told.touch.or(entry.touch);
+            }
+            None => known.push(told),
+        }
+    }
+}
+
+fn find<'e>(slot: &str, known: &'e [Entry]) -> Result<&'e Entry, Error> {
+    name::find(slot, known).ok_or_else(|| Error::SlotEmpty { slot: slot.to_owned() })
+}
+
+/// Puts the slot's own name into an error that has the stored one.
+fn named(error: Error, slot: &str) -> Error {
+    match error {
+        Error::SlotEmpty { .. } => Error::SlotEmpty { slot: slot.to_owned() },
+        error => error,
+    }
+}
+
+fn calculate(
+    applet: &mut Applet<'_>,
+    slot: &str,
+    known: &[Entry],
+    factor: MovingFactor,
+    touchable: bool,
+) -> Result<Passcode, Error> {
+    let entry = find(slot, known)?;
+    let step;
+    let challenge = match (factor, entry.kind) {
+        (MovingFactor::OnToken, Some(Kind::Totp)) => {
+            return Err(invalid("factor", "a TOTP credential needs the number of the time step"));
+        }
+        (MovingFactor::TimeStep(_), Some(Kind::Hotp)) => {
+            return Err(invalid("factor", "an HOTP credential counts by itself"));
+        }
+        (MovingFactor::OnToken, _) => &[][..],
+        (MovingFactor::TimeStep(number), _) => {
+            step = number.to_be_bytes();
+            &step[..]
+        }
+    };
+    let may_touch = touchable && entry.touch != Some(false);
+    if may_touch {
+        applet.announce_touch();
+    }
+    let command = Calculate { name: &entry.stored, challenge };
+    let result = match factor {
+        MovingFactor::OnToken => applet.call_once(&command),
+        MovingFactor::TimeStep(_) => applet.call(&command),
+    };
+    match result {
+        Ok(truncated) => Ok(Passcode::new(truncated.passcode())),
+        Err(Error::Locked) if may_touch && applet.is_open() => Err(Error::TouchTimedOut),
+        Err(error) => Err(named(error, slot)),
+    }
+}
+
+/// Whether the card said no before it changed anything.
+fn is_clean_refusal(error: &Error) -> bool {
+    match error {
+        Error::Refused { status, .. } => StatusWord(*status).is_clean_refusal(),
+        Error::Full | Error::Locked => true,
+        // call_once asks before it sends.
+        Error::Cancelled => true,
+        _ => false,
+    }
+}
+
+fn check_overwrite(features: Features, stored: &[u8], known: &[Entry]) -> Result<(), Error> {
+    let overwrites = known.iter().any(|entry| entry.stored == stored);
+    let begins_another =
+        known.iter().any(|entry| entry.stored.len() > stored.len() && entry.stored.starts_with(stored));
+    if features.overwrite_harms_longer_names() && overwrites && begins_another {
+        return Err(Error::Unsupported {
+            what: "overwriting a credential whose name begins another one's",
+            needs: "firmware 4.3.5, or erasing it first".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// What goes to the card, checked before the first exchange.
+struct Written {
+    kind: Kind,
+    stored: String,
+    key: Zeroizing<Vec<u8>>,
+    counter: u32,
+}
+
+impl Written {
+    fn check(slot: &str, config: &SlotConfig, info: &TokenInfo, features: Features) -> Result<Self, Error> {
+        let capabilities = &info.capabilities;
+        if !capabilities.algorithms.contains(&config.algorithm) {
+            return Err(Error::Unsupported {
+                what: "this hash function",
+                needs: "SHA-512 takes a YubiKey with firmware 4.3.1 that is not a YubiKey 4 FIPS".to_owned(),
+            });
+        }
+        if !capabilities.digits.contains(&config.digits) {
+            return Err(invalid("digits", "the token makes passcodes of 6 to 8 digits"));
+        }
+        if config.touch && !features.touch() {
+            return Err(Error::Unsupported { what: "touch", needs: "firmware 4.2.6".to_owned() });
+        }
+        let (kind, time_step, counter) = match config.factor {
+            FactorConfig::Hotp { counter } => {
+                let counter = u32::try_from(counter)
+                    .map_err(|_| invalid("counter", "the token starts at 4294967295 at most"))?;
+                (Kind::Hotp, None, counter)
+            }
+            FactorConfig::Totp { time_step } => (Kind::Totp, Some(time_step), 0),
+        };
+        let stored = name::stored_name(slot, time_step)?;
+        let key = key(config.algorithm, config.secret.expose())?;
+        Ok(Self { kind, stored, key, counter })
+    }
+}
+
+/// The key as the applet wants it: a secret longer than a hash block is hashed (which is what HMAC does with
+/// it, RFC 2104 §2), one shorter than 14 bytes is filled up with zeros (likewise).
+fn key(algorithm: Algorithm, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if secret.is_empty() {
+        return Err(invalid("secret", "it is empty"));
+    }
+    let mut key = Zeroizing::new(Vec::with_capacity(128));
+    match (algorithm, secret.len()) {
+        (Algorithm::Sha1, 65..) => key.extend_from_slice(&sha1::Sha1::digest(secret)),
+        (Algorithm::Sha256, 65..) => key.extend_from_slice(&sha2::Sha256::digest(secret)),
+        (Algorithm::Sha512, 129..) => key.extend_from_slice(&sha2::Sha512::digest(secret)),
+        _ => key.extend_from_slice(secret),
+    }
+    if key.len() < MIN_KEY {
+        key.resize(MIN_KEY, 0);
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_secret_is_filled_up_and_a_long_one_hashed() {
+        assert_eq!(*key(Algorithm::Sha1, b"12345").unwrap(), *b"12345\0\0\0\0\0\0\0\0\0");
+        assert_eq!(*key(Algorithm::Sha1, &[b'A'; 64]).unwrap(), [b'A'; 64]);
+        let hashed: String =
+            key(Algorithm::Sha1, &[b'A'; 65]).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hashed, "826b7e7a7af8a529ae1c7443c23bf185c0ad440c");
+        assert_eq!(key(Algorithm::Sha256, &[b'A'; 65]).unwrap().len(), 32);
+        assert_eq!(key(Algorithm::Sha512, &[b'A'; 128]).unwrap().len(), 128);
+        assert_eq!(key(Algorithm::Sha512, &[b'A'; 129]).unwrap().len(), 64);
+        assert_eq!(key(Algorithm::Sha1, &[]).unwrap_err().to_string(), "secret: it is empty");
+    }
+
+    #[test]
+    fn only_a_status_from_checking_is_a_clean_refusal() {
+        let refused = |status| Error::Refused { command: "PUT", status, meaning: "" };
+        assert!(is_clean_refusal(&refused(0x6A80)));
+        assert!(is_clean_refusal(&Error::Full));
+        assert!(!is_clean_refusal(&refused(0x6581)));
+        assert!(!is_clean_refusal(&refused(0x6F00)));
+        assert!(!is_clean_refusal(&Error::Malformed { command: "PUT", what: "", offset: 0 }));
+    }
+}

@@ -1,0 +1,11 @@
+//! The drivers against emulated tokens, in process and behind a real pcscd (feature `pcsc`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod conformance;
+mod exchanges;
+mod faults;
+#[cfg(feature = "pcsc")]
+mod pcscd;
+mod tidy;
