@@ -1,1 +1,36 @@
-fn main() {}
+//! The program `fobd`: reads the command line and hands over.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use fobd::cli::{init, serve};
+
+/// A hardware OTP token server: programs the tokens it verifies.
+#[derive(clap::Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    Serve(serve::ServeArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let outcome = match &arguments.command {
+        Command::Init(args) => init::run(args),
+        Command::Serve(args) => serve::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Who is calling and what they may.
+
+pub mod attempts;
+pub mod login;
+pub mod password;
+pub mod role;

@@ -1,0 +1,94 @@
+//! Operator passwords: argon2id (RFC 9106), at most two computations at once and a short queue behind them, so
+//! that nobody can use logins to keep the machine busy.
+
+use std::sync::Arc;
+
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// Memory of one computation in KiB (19 MiB).
+const MEMORY_KIB: u32 = 19 * 1024;
+/// Passes over that memory.
+const PASSES: u32 = 2;
+/// Computations at once.
+const AT_ONCE: usize = 2;
+/// Logins that may wait for their turn.
+const QUEUE: usize = 32;
+
+/// Shortest password of an operator, in characters.
+pub const SHORTEST: usize = 12;
+
+/// A login that was not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many logins are waiting")]
+pub struct TooMany;
+
+/// Computes and compares hashes.
+pub struct Passwords {
+    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    /// The hash of nobody's password: an unknown name costs as much as a known one.
+    nobody: String,
+}
+
+impl Passwords {
+    /// Prepares; `random` is nobody's password.
+    #[must_use]
+    pub fn new(random: [u8; 32]) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(QUEUE + AT_ONCE)),
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+            nobody: hash(&random),
+        }
+    }
+
+    /// Compares a password with a hash; without a hash it works as hard and says no.
+    ///
+    /// # Errors
+    /// [`TooMany`] if the queue is full.
+    pub async fn fits(&self, password: Zeroizing<String>, hash: Option<String>) -> Result<bool, TooMany> {
+        let _place = self.places.try_acquire().map_err(|_| TooMany)?;
+        let _running = self.running.acquire().await.map_err(|_| TooMany)?;
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.nobody.clone());
+        let fits = tokio::task::spawn_blocking(move || {
+            argon2().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+        });
+        Ok(fits.await.unwrap_or(false) && known)
+    }
+}
+
+/// Hashes a password into PHC form, with a new salt.
+#[must_use]
+pub fn hash(password: &[u8]) -> String {
+    // Fails only for parameters or lengths that are not used here.
+    argon2().hash_password(password).map(|hash| hash.to_string()).unwrap_or_default()
+}
+
+fn argon2() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).unwrap_or_default();
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_names_argon2id_with_19_mib_and_2_passes() {
+        assert!(hash(b"correct horse").starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_name_fits() {
+        let passwords = Passwords::new([1; 32]);
+        let known = Some(hash(b"correct horse"));
+        let fits = |text: &str, hash| passwords.fits(Zeroizing::new(text.to_owned()), hash);
+        assert_eq!(fits("correct horse", known.clone()).await, Ok(true));
+        assert_eq!(fits("correct horse ", known).await, Ok(false));
+        assert_eq!(fits("correct horse", None).await, Ok(false));
+        assert_eq!(fits("", Some(String::new())).await, Ok(false));
+    }
+}

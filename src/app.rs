@@ -1,0 +1,73 @@
+//! Everything that lives as long as the server. Nothing else is global.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::access::login::Logins;
+use crate::devices::handle::Devices;
+use crate::otp::policy::Policy;
+use crate::otp::repeats::RepeatKey;
+use crate::otp::time::Clock;
+use crate::otp::verify::Keys;
+use crate::service::error::Error;
+use crate::service::{random, verify};
+use crate::store::Store;
+
+/// How long a stop waits for what is under way at a device. A touch takes its time.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(50);
+
+/// The running server, without its sockets.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// What is plugged in.
+    pub devices: Devices,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What all verifies share.
+    pub rules: verify::Rules,
+    /// Who is logged in.
+    pub logins: Logins,
+    /// Work that outlives the request that started it.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl App {
+    /// Puts the server together and settles what an earlier run left behind.
+    ///
+    /// # Errors
+    /// If the store cannot be written or the system gives no random bytes.
+    pub async fn start(store: Store, devices: Devices, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
+        let settled = store.write(|tx| Ok::<_, Error>(tx.settle_orphaned_jobs()?)).await?;
+        if settled > 0 {
+            tracing::warn!(jobs = settled, "provisioning jobs were cut off: see `fobd call job/search`");
+        }
+        let rules = verify::Rules {
+            policy: Arc::new(Policy::default()),
+            keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
+        };
+        let logins = Logins::new(random::bytes()?);
+        Ok(Arc::new(Self { store, devices, clock, rules, logins, tasks: Mutex::default() }))
+    }
+
+    /// Runs work to its end even if the request that started it goes away.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgets those that are done.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    /// Finishes what is under way, then closes the devices and the store.
+    pub async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DEVICE_PATIENCE, all).await.is_err() {
+            tracing::warn!("a device did not finish in time; its job is settled at the next start");
+        }
+        self.devices.stop();
+        self.store.stop();
+    }
+}

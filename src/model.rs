@@ -1,0 +1,4 @@
+//! The nouns of the server as plain types: ids, statuses, kinds. No I/O and no SQL.
+
+pub mod id;
+pub mod status;

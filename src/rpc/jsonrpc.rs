@@ -1,0 +1,116 @@
+//! JSON-RPC 2.0 (jsonrpc.org/specification): requests, notifications and batches, parameters by name.
+//!
+//! The calls of a batch run one after another, so that a later one may use what an earlier one made.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::methods::{self, Method};
+use super::{Context, Reply};
+use crate::service::error::{Error, Kind};
+
+const PARSE_ERROR: i64 = -32700;
+const INVALID_REQUEST: i64 = -32600;
+const METHOD_NOT_FOUND: i64 = -32601;
+const INVALID_PARAMS: i64 = -32602;
+
+/// Most calls of one batch.
+const MOST_CALLS: usize = 1000;
+
+/// Answers a body. `None` where nothing may be answered: it held notifications only.
+pub async fn answer(context: &Context, body: &[u8]) -> Option<Json> {
+    match serde_json::from_slice(body) {
+        Ok(Json::Array(calls)) if calls.is_empty() => Some(invalid(&Json::Null, "a batch must not be empty")),
+        Ok(Json::Array(calls)) if calls.len() > MOST_CALLS => {
+            Some(invalid(&Json::Null, "a batch may hold at most 1000 calls"))
+        }
+        Ok(Json::Array(calls)) => {
+            let mut answers = Vec::new();
+            for call in calls {
+                answers.extend(one(context, call).await);
+            }
+            if answers.is_empty() { None } else { Some(Json::Array(answers)) }
+        }
+        Ok(call) => one(context, call).await,
+        // Where it stopped, and not what it found there: that may be a PIN.
+        Err(error) => {
+            let place = format!("parse error at line {}, column {}", error.line(), error.column());
+            Some(failure(&Json::Null, PARSE_ERROR, &place, "request.parse"))
+        }
+    }
+}
+
+async fn one(context: &Context, call: Json) -> Option<Json> {
+    let Json::Object(mut call) = call else {
+        return Some(invalid(&Json::Null, "a request must be an object"));
+    };
+    let id = match call.get("id") {
+        None => None,
+        Some(id @ (Json::String(_) | Json::Number(_) | Json::Null)) => Some(id.clone()),
+        Some(_) => return Some(invalid(&Json::Null, "`id` must be text, a number or null")),
+    };
+    // A request that cannot be told to be a notification is answered.
+    let reply_to = id.clone().unwrap_or(Json::Null);
+    if call.get("jsonrpc") != Some(&Json::from("2.0")) {
+        return Some(invalid(&reply_to, "`jsonrpc` must be \"2.0\""));
+    }
+    let Some(Json::String(name)) = call.remove("method") else {
+        return Some(invalid(&reply_to, "`method` must be text"));
+    };
+    let params = match call.remove("params") {
+        None => Ok(Map::new()),
+        Some(Json::Object(params)) => Ok(params),
+        Some(Json::Array(params)) if params.is_empty() => Ok(Map::new()),
+        Some(Json::Array(_)) => Err("parameters are taken by name: `params` must be an object"),
+        Some(_) => return Some(invalid(&reply_to, "`params` must be an object")),
+    };
+    let answer = match (methods::find(&name), params) {
+        (None, _) => failure(&reply_to, METHOD_NOT_FOUND, "method not found", Kind::UnknownMethod.name()),
+        (_, Err(problem)) => failure(&reply_to, INVALID_PARAMS, problem, Kind::Invalid.name()),
+        (Some(method), Ok(params)) => run(context, method, params, &reply_to).await,
+    };
+    id.map(|_| answer)
+}
+
+async fn run(context: &Context, method: &'static Method, params: Map<String, Json>, id: &Json) -> Json {
+    let result = match methods::call(method, context.clone(), params).await {
+        Ok(Reply::Done) => json!({}),
+        Ok(Reply::Result(result)) => result,
+        Ok(Reply::Rejected) => json!({ "accepted": false }),
+        Ok(Reply::Accepted(shown)) => {
+            let mut result = json!({ "accepted": true });
+            if let (Some(result), Some(Json::Object(shown))) = (result.as_object_mut(), shown) {
+                result.extend(shown.into_iter().filter(|(name, _)| name != "accepted"));
+            }
+            result
+        }
+        Err(error) => return failure(id, code_of(&error), &error.message, error.kind.name()),
+    };
+    json!({ "jsonrpc": "2.0", "result": result, "id": id })
+}
+
+/// Faults of the request itself have the standard's numbers, all others those of the table.
+fn code_of(error: &Error) -> i64 {
+    match error.kind {
+        Kind::Invalid => INVALID_PARAMS,
+        Kind::UnknownMethod => METHOD_NOT_FOUND,
+        kind => kind.code(),
+    }
+}
+
+fn invalid(id: &Json, message: &str) -> Json {
+    failure(id, INVALID_REQUEST, message, Kind::Malformed.name())
+}
+
+fn failure(id: &Json, code: i64, message: &str, kind: &str) -> Json {
+    json!({
+        "jsonrpc": "2.0",
+        "error": { "code": code, "message": message, "data": { "kind": kind, "severity": "ERROR" } },
+        "id": id,
+    })
+}
+
+/// Whether an answer says that the caller may not do what it asked; a batch has no such answer as a whole.
+#[must_use]
+pub fn is_forbidden(answer: &Json) -> bool {
+    answer["error"]["code"] == Kind::Forbidden.code()
+}

@@ -1,0 +1,173 @@
+//! Looking at devices, and letting one compute a passcode.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fobd_drivers::error::Error as DriverError;
+use fobd_drivers::token::{self as driver, LockCode, MovingFactor, Passcode, SlotId, Unattended};
+use fobd_drivers::transport::TransportError;
+use serde_json::{Value as Json, json};
+
+use super::Caller;
+use super::error::{Error, Kind};
+use crate::app::App;
+use crate::devices::{DeviceError, DeviceId, DeviceView};
+use crate::otp::time::Timestamp;
+use crate::otp::totp::TimeStep;
+use crate::store::audit;
+
+/// What a failure at a device means for the caller.
+#[must_use]
+pub fn kind_of(error: &DeviceError) -> Kind {
+    match error {
+        DeviceError::NoSuchDevice { .. } => Kind::DeviceNotFound,
+        DeviceError::Ambiguous { .. } => Kind::Ambiguous,
+        DeviceError::Gone { .. } => Kind::DeviceGone,
+        DeviceError::QueueFull { .. } => Kind::DeviceBusy,
+        DeviceError::TimedOut { .. } => Kind::DeviceTimeout,
+        DeviceError::Unusable { .. } | DeviceError::DriverPanicked { .. } => Kind::DeviceFailed,
+        DeviceError::Stopping => Kind::Unavailable,
+        DeviceError::Driver(error) => match error {
+            DriverError::Transport(TransportError::Gone { .. } | TransportError::ServiceUnavailable { .. }) => {
+                Kind::DeviceGone
+            }
+            DriverError::Transport(TransportError::Busy) => Kind::DeviceBusy,
+            DriverError::Transport(_)
+            | DriverError::Refused { .. }
+            | DriverError::Malformed { .. }
+            | DriverError::Cancelled
+            | DriverError::Full => Kind::DeviceFailed,
+            DriverError::Locked | DriverError::WrongLockCode => Kind::DeviceLocked,
+            DriverError::SlotEmpty { .. } => Kind::SlotEmpty,
+            DriverError::TouchTimedOut => Kind::DeviceTimeout,
+            DriverError::Unsupported { .. } => Kind::DeviceUnsupported,
+            DriverError::Invalid { .. } => Kind::Invalid,
+        },
+    }
+}
+
+/// Lists what is plugged in.
+#[must_use]
+pub fn list(app: &App) -> Json {
+    let rows: Vec<Json> = app.devices.list().iter().map(show).collect();
+    json!({ "total": rows.len(), "rows": rows })
+}
+
+fn show(device: &DeviceView) -> Json {
+    let info = device.info.as_ref();
+    let capabilities = info.map(|info| {
+        let can = &info.capabilities;
+        let algorithms: Vec<&str> = can.algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect();
+        json!({
+            "algorithms": algorithms,
+            "digits": can.digits,
+            "hotp": can.hotp,
+            "totp": can.totp,
+            "calculate": can.calculate,
+            "touch": can.touch,
+        })
+    });
+    json!({
+        "id": device.id.to_string(),
+        "driver": device.id.driver(),
+        "serial": device.id.serial(),
+        "maker": info.map(|info| info.maker.as_str()),
+        "model": info.map(|info| info.model.as_str()),
+        "firmware": info.map(|info| info.firmware.as_str()),
+        "transport": device.transport,
+        "station": Json::Null,
+        "place": device.place,
+        "state": device.state.as_str(),
+        "slots": info.and_then(|info| info.capabilities.max_slots),
+        "capabilities": capabilities,
+        "error": device.error,
+    })
+}
+
+fn algorithm_name(algorithm: driver::Algorithm) -> &'static str {
+    match algorithm {
+        driver::Algorithm::Sha1 => "SHA1",
+        driver::Algorithm::Sha256 => "SHA256",
+        driver::Algorithm::Sha512 => "SHA512",
+    }
+}
+
+/// Lists the slots of a device, each with the token whose credential is in it.
+///
+/// # Errors
+/// The device kinds.
+pub async fn slots(app: &App, device: &DeviceId, unlock: Option<LockCode>) -> Result<Json, Error> {
+    let slots = app.devices.slots(device, unlock).await?;
+    let id = device.to_string();
+    let tokens = app.store.read(move |reader| Ok::<_, Error>(reader.tokens_on(&id)?)).await?;
+    let tokens: HashMap<_, _> =
+        tokens.into_iter().map(|(slot, token, serial)| (slot, (token, serial))).collect();
+    let rows: Vec<Json> = slots
+        .iter()
+        .map(|slot| {
+            let name = slot.slot.to_string();
+            let token = tokens
+                .get(&name)
+                .map(|(token, serial)| json!({ "id": token.to_string(), "serial": serial }));
+            json!({
+                "slot": name,
+                "name": name,
+                "type": slot.kind.map(|kind| match kind {
+                    driver::Kind::Hotp => "HOTP",
+                    driver::Kind::Totp => "TOTP",
+                }),
+                "algorithm": slot.algorithm.map(algorithm_name),
+                "digits": slot.digits,
+                "timer": slot.time_step,
+                "touch": slot.touch,
+                "inUse": slot.in_use,
+                "token": token,
+            })
+        })
+        .collect();
+    Ok(json!({ "total": rows.len(), "rows": rows }))
+}
+
+/// Lets a device compute a passcode: for a TOTP slot that of `time`, or of now.
+///
+/// # Errors
+/// [`Kind::SlotEmpty`] and the device kinds.
+pub async fn calculate(
+    app: &App,
+    caller: &Caller,
+    device: &DeviceId,
+    slot: &str,
+    time: Option<Timestamp>,
+    unlock: Option<LockCode>,
+) -> Result<Passcode, Error> {
+    let listed = app.devices.slots(device, unlock.clone()).await?;
+    let empty = || Error::new(Kind::SlotEmpty, format!("slot `{slot}` of {device} is empty"));
+    let found = listed.iter().find(|info| info.in_use && info.slot.to_string() == slot).ok_or_else(empty)?;
+    let factor = match found.kind {
+        Some(driver::Kind::Totp) => {
+            let step = found.time_step.and_then(|seconds| TimeStep::from_secs(seconds).ok());
+            let step = step.ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
+            MovingFactor::TimeStep(step.step_at(time.unwrap_or_else(|| app.clock.now())))
+        }
+        Some(driver::Kind::Hotp) | None => MovingFactor::OnToken,
+    };
+    // Whoever reads a passcode off a device can log in with it: written down before it is told.
+    let (id, place, caller) = (device.to_string(), slot.to_owned(), caller.clone());
+    app.store
+        .write(move |tx| {
+            let mut entry: audit::Entry = caller.did("device/calculate");
+            entry.token = tx.reader().token_at(&id, &place)?;
+            entry.detail = format!("slot `{place}` of {id}");
+            tx.audit(entry);
+            Ok::<_, Error>(())
+        })
+        .await?;
+    let slot = found.slot.clone();
+    Ok(app.devices.calculate(device, slot, factor, unlock, Arc::new(Unattended)).await?)
+}
+
+/// The slot that a text of the API means on a device: a number where the driver numbers them, else a name.
+#[must_use]
+pub(super) fn slot_id(text: &str) -> SlotId {
+    SlotId::Name(text.to_owned())
+}

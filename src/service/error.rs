@@ -1,0 +1,207 @@
+//! What goes wrong in a use case, and the one table of error numbers.
+//!
+//! The numbers are the `error` of the DualShield envelope and the `code` of a JSON-RPC error. They are never
+//! renumbered. 0 means success; 101 and 242 are that system's own, ours start at 1000.
+
+use std::fmt;
+
+use crate::devices::DeviceError;
+use crate::store::StoreError;
+use crate::store::objects::{FindError, QueryError};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
+        /// What went wrong, for programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// Every kind with its number and name.
+            pub const ALL: &'static [(Self, i64, &'static str)] = &[$((Self::$variant, $code, $name),)*];
+
+            /// The number on the wire.
+            #[must_use]
+            pub fn code(self) -> i64 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The name on the wire, in `data.kind`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// No such user.
+    UserNotFound = 101, "user.not_found";
+    /// No such domain.
+    DomainNotFound = 242, "domain.not_found";
+    /// A fault of the server; its log says which.
+    Internal = 1000, "internal";
+    /// The server has too much to do, or its disk refuses: try again later.
+    Unavailable = 1001, "unavailable";
+    /// No such method.
+    UnknownMethod = 1002, "method.unknown";
+    /// The body is no JSON object.
+    Malformed = 1003, "request.malformed";
+    /// A member of the request is missing or wrong.
+    Invalid = 1004, "request.invalid";
+    /// An attribute that the object does not have.
+    UnknownAttribute = 1005, "attribute.unknown";
+    /// A selector that fits more than one object.
+    Ambiguous = 1006, "selector.ambiguous";
+    /// The caller's role does not allow it.
+    Forbidden = 1007, "permission.denied";
+    /// A verify was refused. Never says why.
+    IncorrectCredentials = 1010, "credentials.incorrect";
+    /// No such product.
+    ProductNotFound = 1020, "product.not_found";
+    /// No such repository.
+    RepositoryNotFound = 1021, "repository.not_found";
+    /// No such token.
+    TokenNotFound = 1022, "token.not_found";
+    /// No such assignment.
+    AssignmentNotFound = 1023, "assignment.not_found";
+    /// No such job.
+    JobNotFound = 1024, "job.not_found";
+    /// No such device is plugged in.
+    DeviceNotFound = 1025, "device.not_found";
+    /// There is one of that name, code or serial already.
+    Exists = 1030, "object.exists";
+    /// Something else still needs it.
+    InUse = 1031, "object.in_use";
+    /// The token has no secret yet: it is stock until it is programmed or imported.
+    NoSecret = 1040, "token.no_secret";
+    /// The passcodes do not follow each other within the sync window.
+    SyncFailed = 1041, "token.sync_failed";
+    /// Too many failures: wait, or reset the token.
+    Locked = 1042, "token.locked";
+    /// The import file is wrong; the message names the line and field.
+    ImportRefused = 1050, "import.refused";
+    /// The device was unplugged, or its reader.
+    DeviceGone = 1060, "device.gone";
+    /// The device works for somebody else.
+    DeviceBusy = 1061, "device.busy";
+    /// The device asks for its access code.
+    DeviceLocked = 1062, "device.locked";
+    /// The device refused or answered nonsense.
+    DeviceFailed = 1063, "device.failed";
+    /// The device did not answer in time.
+    DeviceTimeout = 1064, "device.timeout";
+    /// The device cannot do that.
+    DeviceUnsupported = 1065, "device.unsupported";
+    /// The slot holds a credential that is not the token's.
+    SlotInUse = 1070, "slot.in_use";
+    /// The slot is empty.
+    SlotEmpty = 1071, "slot.empty";
+    /// The job is not in a state in which that can be done.
+    JobState = 1080, "job.state";
+    /// The passcode does not prove the new credential.
+    NotProven = 1081, "job.not_proven";
+}
+
+/// A use case failed; nothing was changed unless the message says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// For programs.
+    pub kind: Kind,
+    /// For people: names the field, row or device.
+    pub message: String,
+}
+
+impl Error {
+    /// Makes an error.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// A member of the request is missing or wrong.
+    #[must_use]
+    pub fn invalid(field: &str, problem: &str) -> Self {
+        Self::new(Kind::Invalid, format!("`{field}` {problem}"))
+    }
+
+    /// The object is not there.
+    #[must_use]
+    pub fn not_found(object: &str) -> Self {
+        let kind = match object {
+            "user" => Kind::UserNotFound,
+            "domain" => Kind::DomainNotFound,
+            "product" => Kind::ProductNotFound,
+            "repository" => Kind::RepositoryNotFound,
+            "tokenAssignment" => Kind::AssignmentNotFound,
+            "job" => Kind::JobNotFound,
+            "device" => Kind::DeviceNotFound,
+            _ => Kind::TokenNotFound,
+        };
+        // The first of these two texts is what existing clients of that number know.
+        Self::new(kind, format!("{object} not found."))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded | StoreError::Stopped | StoreError::NotCommitted(_) => {
+                Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later")
+            }
+            // What the database said is for the log, not for the caller.
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::new(Kind::Internal, "the server has an internal fault: its log says more")
+            }
+        }
+    }
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Store(error) => error.into(),
+            error @ QueryError::UnknownAttribute { .. } => Self::new(Kind::UnknownAttribute, error.to_string()),
+            error => Self::new(Kind::Invalid, error.to_string()),
+        }
+    }
+}
+
+impl From<FindError> for Error {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::None(object) => Self::not_found(object),
+            FindError::Query(error) => error.into(),
+            error @ FindError::Ambiguous(_) => Self::new(Kind::Ambiguous, error.to_string()),
+        }
+    }
+}
+
+impl From<DeviceError> for Error {
+    fn from(error: DeviceError) -> Self {
+        Self::new(crate::service::device::kind_of(&error), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_number_and_name_is_used_once() {
+        let numbers: HashSet<i64> = Kind::ALL.iter().map(|(_, code, _)| *code).collect();
+        let names: HashSet<&str> = Kind::ALL.iter().map(|(_, _, name)| *name).collect();
+        assert_eq!((numbers.len(), names.len()), (Kind::ALL.len(), Kind::ALL.len()));
+        assert!(Kind::ALL.iter().all(|(_, code, _)| matches!(code, 101 | 242) || *code >= 1000));
+    }
+}

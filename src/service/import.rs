@@ -1,0 +1,114 @@
+//! Import: tokens with their secrets from a file. All rows or none; a serial that is known refuses the file.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Json;
+
+use super::error::{Error, Kind};
+use super::inventory::Selector;
+use super::{Caller, create};
+use crate::formats::error::FormatError;
+use crate::formats::{self, ImportedCredential};
+use crate::model::id::{ProductId, RepositoryId, TokenId};
+use crate::otp::credential::Credential;
+use crate::store::catalogue::Product;
+use crate::store::objects;
+use crate::store::tokens::NewToken;
+use crate::store::{Store, Tx};
+
+/// Most tokens of one file.
+const MOST_TOKENS: usize = 200_000;
+
+/// A file to import.
+pub struct ImportRequest {
+    /// The model of its tokens. What the file says of digits, hash and time step wins over the product.
+    pub product: Selector,
+    /// Their stock; the default one if none is named.
+    pub repository: Option<Selector>,
+    /// The text of the file.
+    pub data: String,
+}
+
+/// Imports a file. Answers with the number of tokens and what the caller wants to see of each.
+///
+/// # Errors
+/// [`Kind::ImportRefused`] names the row and field; [`Kind::Exists`] the serial. Nothing is imported then.
+pub async fn import(
+    store: &Store,
+    caller: &Caller,
+    request: ImportRequest,
+    wanted: Vec<Json>,
+) -> Result<Json, Error> {
+    let ImportRequest { product, repository, data } = request;
+    let rows = tokio::task::spawn_blocking(move || read(&data))
+        .await
+        .map_err(|_| Error::new(Kind::Internal, "reading the file ended early"))??;
+    let caller = caller.clone();
+    store
+        .write(move |tx| {
+            let product = ProductId(product.find(tx.reader(), &objects::PRODUCT)?);
+            let repository = create::repository_or_default(tx.reader(), repository.as_ref())?;
+            let model = tx.reader().product(product)?.ok_or_else(|| Error::not_found("product"))?;
+            let mut shown = Vec::with_capacity(rows.len());
+            for row in rows {
+                let token = insert(tx, row, (product, &model), repository)?;
+                shown.push(objects::get(tx.reader(), &objects::TOKEN, token.0, &wanted)?);
+            }
+            let mut entry = caller.did("token/import");
+            entry.outcome = "imported";
+            entry.detail = format!("{} tokens of product {product}", shown.len());
+            tx.audit(entry);
+            Ok(serde_json::json!({ "total": shown.len(), "rows": shown }))
+        })
+        .await
+}
+
+/// Reads the whole file first: a mistake in its last row must not cost the writer anything.
+fn read(data: &str) -> Result<Vec<ImportedCredential>, Error> {
+    let refused = |error: FormatError| Error::new(Kind::ImportRefused, error.to_string());
+    let format = formats::detect::detect(data.as_bytes()).map_err(refused)?;
+    let mut rows = Vec::new();
+    let mut seen: HashMap<String, String> = HashMap::new();
+    for row in formats::read(data.as_bytes(), format) {
+        let row = row.map_err(refused)?;
+        let place = row.location.to_string();
+        if let Some(first) = seen.insert(row.serial.clone(), place.clone()) {
+            let text = format!("{place}: serial {} stands at {first} already", row.serial);
+            return Err(Error::new(Kind::ImportRefused, text));
+        }
+        if rows.len() == MOST_TOKENS {
+            let text = format!("{place}: one file may hold at most {MOST_TOKENS} tokens");
+            return Err(Error::new(Kind::ImportRefused, text));
+        }
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(Error::new(Kind::ImportRefused, "the file holds no tokens"));
+    }
+    Ok(rows)
+}
+
+fn insert(
+    tx: &Tx<'_>,
+    row: ImportedCredential,
+    (product, model): (ProductId, &Product),
+    repository: RepositoryId,
+) -> Result<TokenId, Error> {
+    let at = |problem: &str| Error::new(Kind::ImportRefused, format!("{}: {problem}", row.location));
+    create::check_name("serial", &row.serial).map_err(|error| at(&error.message))?;
+    if tx.reader().has_serial(&row.serial)? {
+        let error = create::serial_taken(&row.serial);
+        return Err(Error::new(error.kind, format!("{}: {}", row.location, error.message)));
+    }
+    let parameters = row.parameters(model.parameters);
+    let token = tx.insert_token(&NewToken {
+        serial: row.serial.clone(),
+        identifier: row.serial.clone(),
+        product,
+        repository,
+        description: String::new(),
+    })?;
+    let counter = row.counter.unwrap_or(0);
+    tx.put_credential(token, &Credential { secret: row.secret, parameters }, counter, 0)?;
+    Ok(token)
+}

@@ -1,0 +1,160 @@
+//! Finding and showing objects: selectors to ids, `get` and `search`.
+
+use serde_json::{Map, Value as Json};
+
+use super::error::Error;
+use crate::store::objects::{self, Condition, Object, Search, USER};
+use crate::store::{Reader, Store};
+
+/// A selector: attributes that together name one object. On the wire an object, or just an id.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Selector {
+    /// An id.
+    Id(String),
+    /// Attributes of the object and of those it links to.
+    Attributes(Map<String, Json>),
+}
+
+impl Selector {
+    /// Finds the id of the one object that fits.
+    ///
+    /// # Errors
+    /// The object's not-found kind, `selector.ambiguous`, `attribute.unknown` or `request.invalid`.
+    pub fn find(&self, reader: &Reader<'_>, object: &'static Object) -> Result<i64, Error> {
+        let conditions = match self {
+            Self::Id(id) => vec![Condition::equal("id", Json::from(id.as_str()))],
+            Self::Attributes(attributes) => {
+                let mut conditions = Vec::new();
+                flatten(attributes, "", &mut conditions);
+                if std::ptr::eq(object, &raw const USER) {
+                    split_login_name(&mut conditions);
+                }
+                conditions
+            }
+        };
+        if conditions.is_empty() {
+            return Err(Error::invalid(object.name, "must name at least one attribute"));
+        }
+        match objects::find_one(reader, object, &conditions) {
+            Ok(id) => Ok(id),
+            Err(objects::FindError::None(_)) => Err(nothing_fits(reader, object, &conditions)?),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Says which object is missing: a user may be missing because its domain is.
+fn nothing_fits(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    conditions: &[Condition],
+) -> Result<Error, Error> {
+    let of_domain: Vec<Condition> = conditions
+        .iter()
+        .filter_map(|condition| {
+            let path = condition.path.strip_prefix("domain.")?;
+            Some(Condition { path: path.to_owned(), ..condition.clone() })
+        })
+        .collect();
+    if !of_domain.is_empty() {
+        if let Err(objects::FindError::None(missing)) =
+            objects::find_one(reader, &objects::DOMAIN, &of_domain)
+        {
+            return Ok(Error::not_found(missing));
+        }
+    }
+    Ok(Error::not_found(object.name))
+}
+
+/// `{"product": {"name": "x"}}` means `product.name = x`.
+fn flatten(attributes: &Map<String, Json>, prefix: &str, conditions: &mut Vec<Condition>) {
+    for (name, value) in attributes {
+        match value {
+            Json::Object(inner) => flatten(inner, &format!("{prefix}{name}."), conditions),
+            value => conditions.push(Condition::equal(&format!("{prefix}{name}"), value.clone())),
+        }
+    }
+}
+
+/// `DOMAIN\user` as a login name means the domain too, unless one is named.
+fn split_login_name(conditions: &mut Vec<Condition>) {
+    if conditions.iter().any(|condition| condition.path.starts_with("domain.")) {
+        return;
+    }
+    let Some(condition) = conditions.iter_mut().find(|condition| condition.path == "loginName") else {
+        return;
+    };
+    let Some((domain, login)) = condition.value.as_str().and_then(|text| text.split_once('\\')) else {
+        return;
+    };
+    let (domain, login) = (Json::from(domain), Json::from(login));
+    condition.value = login;
+    conditions.push(Condition::equal("domain.name", domain));
+}
+
+/// Searches.
+///
+/// # Errors
+/// `attribute.unknown` or `request.invalid` if the search names what the object does not have.
+pub async fn search(store: &Store, object: &'static Object, search: Search) -> Result<Json, Error> {
+    store.read(move |reader| Ok(objects::search(reader, object, &search)?)).await
+}
+
+/// Shows one object.
+///
+/// # Errors
+/// The object's not-found kind, and as [`search`].
+pub async fn get(
+    store: &Store,
+    object: &'static Object,
+    which: Which,
+    wanted: Vec<Json>,
+) -> Result<Json, Error> {
+    store
+        .read(move |reader| {
+            let id = match which {
+                Which::Selector(selector) => selector.find(reader, object)?,
+                Which::Match(conditions) => objects::find_one(reader, object, &conditions)?,
+            };
+            Ok(objects::get(reader, object, id, &wanted)?)
+        })
+        .await
+}
+
+/// How a `get` names its object.
+pub enum Which {
+    /// By a selector.
+    Selector(Selector),
+    /// By a `match` list.
+    Match(Vec<Condition>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(selector: Json) -> Vec<(String, Json)> {
+        let Json::Object(attributes) = selector else { panic!("not an object") };
+        let mut conditions = Vec::new();
+        flatten(&attributes, "", &mut conditions);
+        split_login_name(&mut conditions);
+        let mut pairs: Vec<_> = conditions.into_iter().map(|c| (c.path, c.value)).collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs
+    }
+
+    #[test]
+    fn a_login_name_with_a_domain_in_front_means_both() {
+        let meant = vec![("domain.name".into(), "acme".into()), ("loginName".into(), "john.smith".into())];
+        assert_eq!(conditions(serde_json::json!({"loginName": "acme\\john.smith"})), meant);
+        let nested = serde_json::json!({"domain": {"name": "acme"}, "loginName": "john.smith"});
+        assert_eq!(conditions(nested), meant);
+    }
+
+    #[test]
+    fn a_named_domain_leaves_the_login_name_as_it_is() {
+        let both = serde_json::json!({"domain": {"id": "d1"}, "loginName": "a\\b"});
+        assert_eq!(conditions(both), [("domain.id".into(), "d1".into()), ("loginName".into(), "a\\b".into())]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Random bytes from the operating system: secrets, salts, passwords.
+
+use super::error::{Error, Kind};
+use crate::otp::algorithm::Algorithm;
+use crate::otp::secret::Secret;
+
+/// Fills a new array.
+///
+/// # Errors
+/// [`Kind::Internal`] if the system gives none; nothing falls back to anything weaker.
+pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Kind::Internal, format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// Makes a secret as long as the output of its hash (RFC 4226 §4 R6 asks for 20 bytes with SHA-1).
+///
+/// # Errors
+/// [`Kind::Internal`] if the system gives no random bytes.
+pub fn secret(algorithm: Algorithm) -> Result<Secret, Error> {
+    let bytes = match algorithm {
+        Algorithm::Sha1 => bytes::<20>()?.to_vec(),
+        Algorithm::Sha256 => bytes::<32>()?.to_vec(),
+        Algorithm::Sha512 => bytes::<64>()?.to_vec(),
+    };
+    Secret::new(bytes).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+}
+
+/// Makes a password of 24 letters and digits (143 bits).
+///
+/// # Errors
+/// [`Kind::Internal`] if the system gives no random bytes.
+pub fn password() -> Result<String, Error> {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::new();
+    while text.len() < 24 {
+        // Bytes that would favour some letters are thrown away.
+        let fair = bytes::<32>()?.into_iter().filter(|byte| *byte < 248);
+        text.extend(fair.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])));
+        text.truncate(24);
+    }
+    Ok(text)
+}

@@ -1,0 +1,109 @@
+//! Resync: two or three consecutive passcodes find a token again that has run away (RFC 4226 §7.4).
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::Caller;
+use super::error::{Error, Kind};
+use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::otp::policy::Policy;
+use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
+use crate::otp::time::Timestamp;
+use crate::store::hot::{Decision, Keys, Rows};
+use crate::store::{Store, audit};
+
+/// Syncs a token. With a user, the token must be assigned to that user.
+///
+/// # Errors
+/// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`].
+pub async fn sync(
+    store: &Store,
+    policy: &Arc<Policy>,
+    caller: &Caller,
+    token: TokenId,
+    user: Option<UserId>,
+    passcodes: Vec<Zeroizing<String>>,
+) -> Result<(), Error> {
+    let policy = Arc::clone(policy);
+    store.decide(Sync { policy, operator: caller.name.clone(), token, user, passcodes }).await?
+}
+
+struct Sync {
+    policy: Arc<Policy>,
+    operator: String,
+    token: TokenId,
+    user: Option<UserId>,
+    passcodes: Vec<Zeroizing<String>>,
+}
+
+impl Decision for Sync {
+    type Reply = Result<(), Error>;
+
+    fn keys(&self) -> Keys {
+        Keys { user: self.user, token: Some(self.token), source: None }
+    }
+
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
+        let reply = self.sync(rows, now);
+        let outcome = match &reply {
+            Ok(()) => "synced",
+            Err(error) if error.kind == Kind::Locked => "locked",
+            Err(error) if error.kind == Kind::SyncFailed => "not_synced",
+            Err(_) => "refused",
+        };
+        let entry = audit::Entry {
+            operator: self.operator.clone(),
+            action: "token/syncToken",
+            token: Some(self.token),
+            user: self.user,
+            outcome,
+            detail: String::new(),
+        };
+        (reply, entry)
+    }
+}
+
+impl Sync {
+    fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
+        if let Some(user) = self.user {
+            assignment_of(rows, self.token, user).ok_or_else(|| Error::not_found("tokenAssignment"))?;
+        }
+        let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;
+        let user = self.user.and_then(|id| rows.users.get_mut(&id));
+        let mut subject = ResyncSubject {
+            user: user.as_ref().map(|row| row.throttle.clone()),
+            source: None,
+            credential: token.credential.clone(),
+            factor: token.factor.clone(),
+            throttle: token.throttle.clone(),
+        };
+        let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
+        let outcome = core::resync(&mut subject, &passcodes, now, &self.policy);
+        token.factor = subject.factor;
+        token.throttle = subject.throttle;
+        if let (Some(row), Some(throttle)) = (user, subject.user) {
+            row.throttle = throttle;
+        }
+        outcome.map_err(|rejection| match rejection {
+            SyncRejection::WrongCount => {
+                Error::invalid("credential", "must be two or three passcodes, separated by commas")
+            }
+            SyncRejection::NoSecret => {
+                Error::new(Kind::NoSecret, "the token has no secret yet: program or import it first")
+            }
+            SyncRejection::Locked => {
+                Error::new(Kind::Locked, "too many failures: wait until the lock ends, or reset the token")
+            }
+            SyncRejection::Mismatch => Error::new(
+                Kind::SyncFailed,
+                "these passcodes do not follow each other within the sync window of this token",
+            ),
+        })
+    }
+}
+
+/// The assignment of a token to a user, among the rows of a batch.
+fn assignment_of(rows: &Rows, token: TokenId, user: UserId) -> Option<AssignmentId> {
+    rows.assignments.iter().find(|(_, row)| row.token == token && row.user == user).map(|(id, _)| *id)
+}

@@ -1,0 +1,220 @@
+//! Verify: is this passcode right, now, for this user or token? The reply leaves only after the advance of the
+//! moving factor is on the disk.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::Caller;
+use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
+use crate::otp::policy::Policy;
+use crate::otp::time::Timestamp;
+use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
+use crate::store::hot::{Decision, Keys, Rows};
+use crate::store::{Store, StoreError, audit};
+
+/// One question.
+pub struct Question {
+    /// The user, if one was named and exists.
+    pub user: Option<UserId>,
+    /// The token, if one was named and exists.
+    pub token: Option<TokenId>,
+    /// A user or token was named that does not exist: the work is the same, the answer is no.
+    pub unknown: bool,
+    /// The client address that the caller reports.
+    pub source: Option<String>,
+    /// PIN and passcode as typed.
+    pub typed: Zeroizing<String>,
+}
+
+/// The answer, as far as the caller may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The passcode was right, and is spent.
+    Accepted {
+        /// Whose passcode it was.
+        token: TokenId,
+        /// Who has that token.
+        user: Option<UserId>,
+    },
+    /// No. The audit log says why.
+    Rejected,
+}
+
+/// What all verifies of a server share.
+#[derive(Clone)]
+pub struct Rules {
+    /// Windows, limits, PIN placement.
+    pub policy: Arc<Policy>,
+    /// For PINs, and for the memory of what was typed.
+    pub keys: Arc<CoreKeys>,
+}
+
+/// Asks.
+///
+/// # Errors
+/// [`StoreError`] if the decision could not be saved: then nothing was decided.
+pub async fn verify(
+    store: &Store,
+    rules: &Rules,
+    caller: &Caller,
+    question: Question,
+) -> Result<Answer, StoreError> {
+    store.decide(Verify { rules: rules.clone(), operator: caller.name.clone(), question }).await
+}
+
+struct Verify {
+    rules: Rules,
+    operator: String,
+    question: Question,
+}
+
+/// Who a candidate of the core stands for.
+#[derive(Clone, Copy)]
+struct Holder {
+    token: TokenId,
+    user: Option<UserId>,
+}
+
+impl Decision for Verify {
+    type Reply = Answer;
+
+    fn keys(&self) -> Keys {
+        let Question { user, token, source, .. } = &self.question;
+        Keys { user: *user, token: *token, source: source.clone() }
+    }
+
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+        let holders = self.holders(rows);
+        // Without a named user, the one who has the named token is counted as well.
+        let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
+        let mut subject = Subject {
+            user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle.clone()),
+            source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
+            candidates: holders.iter().filter_map(|held| self.candidate(rows, *held)).collect(),
+        };
+        let verdict = core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
+        put_back(rows, &holders, user, self.question.source.as_ref(), subject);
+        let (answer, holder, outcome) = match verdict {
+            Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
+                Some(&(_, holder)) => {
+                    let Holder { token, user } = holder;
+                    (Answer::Accepted { token, user }, Some(holder), "accepted")
+                }
+                None => (Answer::Rejected, None, "rejected"),
+            },
+            Verdict::Rejected(rejection) => {
+                (Answer::Rejected, holders.first().map(|held| held.1), outcome_of(&rejection))
+            }
+        };
+        let entry = audit::Entry {
+            operator: self.operator.clone(),
+            action: "auth/verify",
+            token: self.question.token.or(holder.map(|holder| holder.token)),
+            user,
+            outcome,
+            detail: String::new(),
+        };
+        (answer, entry)
+    }
+}
+
+impl Verify {
+    /// The assignments to try, in order of priority. A named token that nobody has is tried without a PIN.
+    fn holders(&self, rows: &Rows) -> Vec<(Option<AssignmentId>, Holder)> {
+        let Question { user, token, unknown, .. } = &self.question;
+        if *unknown {
+            return Vec::new();
+        }
+        let mut found: Vec<_> = rows
+            .assignments
+            .iter()
+            .filter(|(_, row)| user.is_none_or(|user| row.user == user))
+            .filter(|(_, row)| match token {
+                Some(token) => row.token == *token,
+                None => user.is_some(),
+            })
+            .collect();
+        // A row of a deleted token cannot be here; without this the pairing below would hang on that.
+        found.retain(|(_, row)| rows.tokens.contains_key(&row.token));
+        found.sort_by_key(|(id, row)| (row.priority, **id));
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|(id, row)| (Some(*id), Holder { token: row.token, user: Some(row.user) }))
+            .collect();
+        match (token, user) {
+            (Some(token), None) if found.is_empty() && rows.tokens.contains_key(token) => {
+                vec![(None, Holder { token: *token, user: None })]
+            }
+            // A shared token has a PIN for each user: without the user there is no telling which is meant.
+            (Some(_), None) if found.len() > 1 => Vec::new(),
+            _ => found,
+        }
+    }
+
+    fn candidate(
+        &self,
+        rows: &mut Rows,
+        (assignment, holder): (Option<AssignmentId>, Holder),
+    ) -> Option<Candidate> {
+        let memory = memory_of(assignment, holder.token);
+        let repeats = rows.repeats.remove(&memory).unwrap_or_default();
+        let token = rows.tokens.get(&holder.token)?;
+        let assigned = assignment.and_then(|id| rows.assignments.get(&id));
+        let user = holder.user.and_then(|id| rows.users.get(&id));
+        Some(Candidate {
+            label: memory,
+            credential: token.credential.clone(),
+            factor: token.factor.clone(),
+            throttle: token.throttle.clone(),
+            pin: assigned.and_then(|row| row.pin.clone()),
+            pin_label: assignment.map_or(0, |id| id.0),
+            token_identifier: None,
+            repeats,
+            usable: token.status == TokenStatus::Active
+                && assigned.is_none_or(|row| row.status == AssignmentStatus::Active)
+                && user.is_none_or(|row| row.status == UserStatus::Active),
+            named: self.question.token.is_some(),
+        })
+    }
+}
+
+/// Writes what the core decided back into the rows.
+fn put_back(
+    rows: &mut Rows,
+    holders: &[(Option<AssignmentId>, Holder)],
+    user: Option<UserId>,
+    source: Option<&String>,
+    subject: Subject,
+) {
+    if let (Some(row), Some(throttle)) = (user.and_then(|id| rows.users.get_mut(&id)), subject.user) {
+        row.throttle = throttle;
+    }
+    if let (Some(name), Some(throttle)) = (source, subject.source) {
+        rows.sources.insert(name.clone(), throttle);
+    }
+    for ((_, holder), candidate) in holders.iter().zip(subject.candidates) {
+        rows.repeats.insert(candidate.label, candidate.repeats);
+        if let Some(row) = rows.tokens.get_mut(&holder.token) {
+            row.factor = candidate.factor;
+            row.throttle = candidate.throttle;
+        }
+    }
+}
+
+/// The key of the memory of what was typed: an assignment, or a token that nobody has.
+fn memory_of(assignment: Option<AssignmentId>, token: TokenId) -> i64 {
+    assignment.map_or(-token.0, |id| id.0)
+}
+
+fn outcome_of(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::NobodyToAsk => "nobody_to_ask",
+        Rejection::Locked => "locked",
+        Rejection::NeedsSync => "needs_sync",
+        Rejection::WrongPin => "wrong_pin",
+        Rejection::WrongPasscode => "wrong_passcode",
+        Rejection::Repeated => "repeated",
+    }
+}

@@ -1,0 +1,339 @@
+//! The only room that says SQL: one SQLite file, one writer, some readers.
+//!
+//! - [`Store::decide`] runs a hot write (verify, resync, reset): data, shared load and flush ([`hot`]).
+//! - [`Store::write`] runs any other change as a closure over [`Tx`], with a savepoint of its own.
+//! - [`Store::read`] runs on a connection that cannot write.
+//!
+//! Both kinds of change are answered only after their commit has reached the disk ([`writer`]).
+
+pub mod audit;
+pub mod catalogue;
+pub mod directory;
+pub mod hot;
+pub mod jobs;
+pub mod objects;
+pub mod operators;
+mod schema;
+pub mod sealing;
+pub mod tokens;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+pub use self::schema::Synchronous;
+use self::sealing::{KeyError, MasterKey, Vault};
+use self::writer::Writer;
+use crate::otp::pin::PinKey;
+use crate::otp::time::{Clock, Timestamp};
+
+/// Readers at the same time. Reads are short and come from the page cache; two cores serve no more.
+const READERS: usize = 4;
+
+/// Why the store cannot do something. None of these is the caller's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data directory holds no database.
+    #[error("{} is missing: make it with `fobd init`", .0.display())]
+    NotInitialised(PathBuf),
+    /// `init` was called twice.
+    #[error("{} is there already: nothing was changed", .0.display())]
+    AlreadyThere(PathBuf),
+    /// The file was written by a later version of this program.
+    #[error("{} has schema version {found}, this program knows up to {known}: use a newer fobd", path.display())]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Version of the file.
+        found: i64,
+        /// Version of the program.
+        known: i64,
+    },
+    /// The file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Unusable {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file operation failed.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Keys or sealed values.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A column holds what this program never writes.
+    #[error("a value in {place} cannot be read")]
+    Unreadable {
+        /// Table and column.
+        place: &'static str,
+    },
+    /// A statement changed another number of rows than it must.
+    #[error("a statement changed {changed} rows instead of {expected}")]
+    RowCount {
+        /// Rows that it must change.
+        expected: usize,
+        /// Rows that it changed.
+        changed: usize,
+    },
+    /// The commit failed; nothing of the batch stands.
+    #[error("the change could not be saved: {0}")]
+    NotCommitted(String),
+    /// Too many changes are waiting.
+    #[error("too many changes are waiting to be saved")]
+    Overloaded,
+    /// The writer has ended.
+    #[error("the store is closed")]
+    Stopped,
+    /// A thread could not be started.
+    #[error("no thread: {0}")]
+    Thread(std::io::Error),
+    /// The work panicked; its changes were undone.
+    #[error("an internal fault ended the work; nothing was changed")]
+    Panicked,
+}
+
+/// Where a store lives.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The directory of the database.
+    pub data_dir: PathBuf,
+    /// The master key, outside the database.
+    pub key_file: PathBuf,
+}
+
+impl Location {
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("fobd.db")
+    }
+}
+
+/// An open store. Dropping it finishes what is waiting and closes the file.
+pub struct Store {
+    writer: Writer,
+    readers: Arc<Readers>,
+    vault: Arc<Vault>,
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    places: Semaphore,
+}
+
+impl Store {
+    /// Makes a new store: all of it, or nothing that a later start would take for one.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyThere`] if there is a database.
+    pub fn create(
+        location: &Location,
+        now: Timestamp,
+        fill: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let path = location.database();
+        if path.exists() {
+            return Err(StoreError::AlreadyThere(path));
+        }
+        let master = MasterKey::make(&location.key_file)?;
+        let unfinished = path.with_extension("new");
+        let at = |source| StoreError::File { path: unfinished.clone(), source };
+        if unfinished.exists() {
+            // Left by a start that was cut off before anything was promised to anybody.
+            std::fs::remove_file(&unfinished).map_err(at)?;
+        }
+        let mut connection = schema::create(&unfinished)?;
+        let transaction = connection.transaction()?;
+        Vault::create(&transaction, &master)?;
+        let vault = Vault::open(&transaction, &master)?;
+        let tx = Tx::new(&transaction, &vault, now);
+        fill(&tx)?;
+        let entries = tx.into_audit();
+        audit::append(&transaction, now, &entries)?;
+        transaction.commit()?;
+        connection.close().map_err(|(_, error)| error)?;
+        std::fs::rename(&unfinished, &path).map_err(at)?;
+        sealing::sync_directory_of(&path).map_err(at)
+    }
+
+    /// Opens the store of a data directory.
+    ///
+    /// # Errors
+    /// [`StoreError`] says which file cannot be used and why; nothing is changed then.
+    pub fn open(
+        location: &Location,
+        synchronous: Synchronous,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let path = location.database();
+        let connection = schema::open_writer(&path, synchronous)?;
+        let master = MasterKey::load(&location.key_file)?;
+        let vault = Arc::new(Vault::open(&connection, &master)?);
+        let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
+        Ok(Self { writer: Writer::start(connection, Arc::clone(&vault), clock)?, readers, vault })
+    }
+
+    /// Whether changes reach the disk.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.writer.is_healthy()
+    }
+
+    /// The key under which PINs are kept.
+    #[must_use]
+    pub fn pin_key(&self) -> &PinKey {
+        self.vault.pin_key()
+    }
+
+    /// Decides and changes hot rows; returns once the change is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nothing was changed.
+    pub async fn decide<D: hot::Decision>(&self, decision: D) -> Result<D::Reply, StoreError> {
+        self.writer.decide(decision).await
+    }
+
+    /// Runs a change; returns once it is on the disk. An error of the closure undoes all it did.
+    ///
+    /// # Errors
+    /// What the closure returned, or a [`StoreError`] if the change could not be saved.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.work(work).await
+    }
+
+    /// Reads a consistent state of the file.
+    ///
+    /// # Errors
+    /// What the closure returned, or a [`StoreError`] if the file cannot be read.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let vault = Arc::clone(&self.vault);
+        // The semaphore is never closed.
+        let _place = self.readers.places.acquire().await.map_err(|_| E::from(StoreError::Stopped))?;
+        tokio::task::spawn_blocking(move || readers.read(&vault, work))
+            .await
+            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
+    }
+
+    /// Finishes what is waiting and closes the file.
+    pub fn stop(&self) {
+        self.writer.stop();
+    }
+}
+
+impl Readers {
+    fn read<T, E: From<StoreError>>(
+        &self,
+        vault: &Vault,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => schema::open_reader(&self.path).map_err(E::from)?,
+        };
+        let outcome = {
+            let transaction =
+                connection.unchecked_transaction().map_err(|error| E::from(StoreError::from(error)))?;
+            work(&Reader { connection: &transaction, vault })
+        };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        outcome
+    }
+}
+
+/// A consistent view of the file.
+pub struct Reader<'c> {
+    connection: &'c Connection,
+    vault: &'c Vault,
+}
+
+impl Reader<'_> {
+    /// Reads one row, to see whether reading works.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not.
+    pub fn is_readable(&self) -> Result<(), StoreError> {
+        self.connection.prepare_cached("SELECT count(*) FROM meta")?.query_row([], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// A change under way. Nothing of it is seen by anybody before its commit.
+pub struct Tx<'c> {
+    reader: Reader<'c>,
+    now: Timestamp,
+    entries: std::cell::RefCell<Vec<audit::Entry>>,
+}
+
+impl<'c> Tx<'c> {
+    fn new(connection: &'c Connection, vault: &'c Vault, now: Timestamp) -> Self {
+        Self { reader: Reader { connection, vault }, now, entries: std::cell::RefCell::default() }
+    }
+
+    /// The time of this commit.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Sees what this change has done so far.
+    #[must_use]
+    pub fn reader(&self) -> &Reader<'c> {
+        &self.reader
+    }
+
+    /// The keys of the store.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        self.reader.vault
+    }
+
+    /// Adds a row to the audit log, in the same commit.
+    pub fn audit(&self, entry: audit::Entry) {
+        self.entries.borrow_mut().push(entry);
+    }
+
+    fn connection(&self) -> &'c Connection {
+        self.reader.connection
+    }
+
+    fn into_audit(self) -> Vec<audit::Entry> {
+        self.entries.into_inner()
+    }
+}
+
+/// Whether a path is inside a directory, as far as their names tell.
+#[must_use]
+pub fn lies_in(path: &Path, directory: &Path) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute(path).starts_with(absolute(directory))
+}

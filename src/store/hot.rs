@@ -1,0 +1,363 @@
+//! Hot writes as data: what a verify, a resync or a reset reads and changes.
+//!
+//! A [`Decision`] names the rows it needs and changes them in memory; it does no I/O and reads no clock. The
+//! writer loads the union of a batch, runs its decisions one after another on the same rows, so that each sees
+//! what the one before it did, and writes back what changed, with the audit rows, in one commit. Only then does
+//! anybody get an answer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::sealing::{Place, Vault};
+use super::{StoreError, audit};
+use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
+use crate::otp::algorithm::Algorithm;
+use crate::otp::credential::{Credential, Kind, Parameters};
+use crate::otp::factor::FactorState;
+use crate::otp::passcode::Digits;
+use crate::otp::pin::PinRecord;
+use crate::otp::repeats::Repeats;
+use crate::otp::secret::Secret;
+use crate::otp::throttle::Throttle;
+use crate::otp::time::Timestamp;
+use crate::otp::totp::TimeStep;
+
+macro_rules! assignments_by {
+    ($column:literal) => {
+        concat!(
+            "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac FROM assignments WHERE ",
+            $column,
+            " = ?1 ORDER BY id"
+        )
+    };
+}
+const ASSIGNMENTS_OF_USER: &str = assignments_by!("user_id");
+const ASSIGNMENTS_OF_TOKEN: &str = assignments_by!("token_id");
+
+/// Where the secret of a token is sealed.
+pub(super) fn credential_place(token: TokenId) -> Place {
+    Place { column: "credentials.secret", row: token.0 }
+}
+
+/// The rows that a decision needs. With a token come its assignments and their users, with a user the user's
+/// assignments and their tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// A named user.
+    pub user: Option<UserId>,
+    /// A named token.
+    pub token: Option<TokenId>,
+    /// The client address that the verifier reports.
+    pub source: Option<String>,
+}
+
+/// A pure change of hot rows.
+pub trait Decision: Send + 'static {
+    /// What the caller gets once the change is on the disk.
+    type Reply: Send + 'static;
+
+    /// The rows it needs.
+    fn keys(&self) -> Keys;
+
+    /// Decides. Rows that are missing from `rows` do not exist.
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry);
+}
+
+/// A user, as far as a decision sees one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    /// Only active users pass.
+    pub status: UserStatus,
+    /// Failures and lock.
+    pub throttle: Throttle,
+}
+
+/// A token, as far as a decision sees one.
+#[derive(Clone, Debug)]
+pub struct TokenRow {
+    /// Only active tokens pass.
+    pub status: TokenStatus,
+    /// The secret and its parameters; none for stock.
+    pub credential: Option<Credential>,
+    /// What moves.
+    pub factor: FactorState,
+    /// Failures and lock.
+    pub throttle: Throttle,
+}
+
+/// An assignment, as far as a decision sees one.
+#[derive(Clone, Debug)]
+pub struct AssignmentRow {
+    /// Its token.
+    pub token: TokenId,
+    /// Its user.
+    pub user: UserId,
+    /// Only active assignments pass.
+    pub status: AssignmentStatus,
+    /// Order among the assignments of a user, lowest first.
+    pub priority: i64,
+    /// The PIN, if one is set.
+    pub pin: Option<PinRecord>,
+}
+
+/// The rows of a batch, in memory.
+#[derive(Default)]
+pub struct Rows {
+    /// Users by id.
+    pub users: BTreeMap<UserId, UserRow>,
+    /// Tokens by id.
+    pub tokens: BTreeMap<TokenId, TokenRow>,
+    /// Assignments by id.
+    pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
+    /// Failures by client address. Absent means none.
+    pub sources: BTreeMap<String, Throttle>,
+    /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
+    /// writer's memory only.
+    pub repeats: HashMap<i64, Repeats>,
+    /// What the file holds of the rows above, to tell what changed.
+    loaded: Loaded,
+}
+
+#[derive(Default)]
+struct Loaded {
+    users: BTreeMap<UserId, Throttle>,
+    tokens: BTreeMap<TokenId, (FactorState, Throttle)>,
+    sources: BTreeMap<String, Throttle>,
+}
+
+impl Rows {
+    /// Loads what the decisions of a batch need, in id order.
+    pub(super) fn load(
+        &mut self,
+        connection: &Connection,
+        vault: &Vault,
+        wanted: &[Keys],
+    ) -> Result<(), StoreError> {
+        let mut users: BTreeSet<UserId> = wanted.iter().filter_map(|keys| keys.user).collect();
+        let mut tokens: BTreeSet<TokenId> = wanted.iter().filter_map(|keys| keys.token).collect();
+        let named_users = users.clone();
+        let named_tokens = tokens.clone();
+        let mut by_user = connection.prepare_cached(ASSIGNMENTS_OF_USER)?;
+        for user in &named_users {
+            for found in by_user.query_map([user.0], read_assignment)? {
+                self.keep_assignment(found?, &mut users, &mut tokens);
+            }
+        }
+        let mut by_token = connection.prepare_cached(ASSIGNMENTS_OF_TOKEN)?;
+        for token in &named_tokens {
+            for found in by_token.query_map([token.0], read_assignment)? {
+                self.keep_assignment(found?, &mut users, &mut tokens);
+            }
+        }
+        self.load_users(connection, &users)?;
+        self.load_tokens(connection, vault, &tokens)?;
+        let mut source = connection
+            .prepare_cached("SELECT failures, locked_until_ms FROM source_states WHERE source = ?1")?;
+        for name in wanted.iter().filter_map(|keys| keys.source.as_ref()) {
+            let throttle = source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
+            self.loaded.sources.insert(name.clone(), throttle.clone());
+            self.sources.insert(name.clone(), throttle);
+        }
+        Ok(())
+    }
+
+    fn keep_assignment(
+        &mut self,
+        (id, row): (AssignmentId, AssignmentRow),
+        users: &mut BTreeSet<UserId>,
+        tokens: &mut BTreeSet<TokenId>,
+    ) {
+        users.insert(row.user);
+        tokens.insert(row.token);
+        self.assignments.insert(id, row);
+    }
+
+    fn load_users(&mut self, connection: &Connection, ids: &BTreeSet<UserId>) -> Result<(), StoreError> {
+        let mut select = connection.prepare_cached(
+            "SELECT s.failures, s.locked_until_ms, u.status
+             FROM users u JOIN user_states s ON s.user_id = u.id WHERE u.id = ?1",
+        )?;
+        for &id in ids {
+            let found = select
+                .query_row([id.0], |row| {
+                    let status = read_text(row, 2, UserStatus::parse)?;
+                    Ok(UserRow { status, throttle: read_throttle(row, 0)? })
+                })
+                .optional()?;
+            if let Some(row) = found {
+                self.loaded.users.insert(id, row.throttle.clone());
+                self.users.insert(id, row);
+            }
+        }
+        Ok(())
+    }
+
+    fn load_tokens(
+        &mut self,
+        connection: &Connection,
+        vault: &Vault,
+        ids: &BTreeSet<TokenId>,
+    ) -> Result<(), StoreError> {
+        let mut select = connection.prepare_cached(
+            "SELECT s.failures, s.locked_until_ms, s.next_factor, s.drift_steps, s.needs_sync, t.status,
+                    c.secret, c.kind, c.hash, c.digits, c.time_step_seconds
+             FROM tokens t JOIN token_states s ON s.token_id = t.id
+             LEFT JOIN credentials c ON c.token_id = t.id
+             WHERE t.id = ?1",
+        )?;
+        for &id in ids {
+            let mut rows = select.query([id.0])?;
+            let Some(row) = rows.next()? else { continue };
+            let factor = FactorState {
+                next: row.get::<_, i64>(2)? as u64,
+                drift_steps: row.get(3)?,
+                needs_sync: row.get(4)?,
+            };
+            let throttle = read_throttle(row, 0)?;
+            let credential = match row.get::<_, Option<Vec<u8>>>(6)? {
+                Some(sealed) => Some(Credential {
+                    secret: unseal_secret(vault, credential_place(id), &sealed)?,
+                    parameters: read_parameters(row, 7)?,
+                }),
+                None => None,
+            };
+            let status = read_text(row, 5, TokenStatus::parse)?;
+            self.loaded.tokens.insert(id, (factor.clone(), throttle.clone()));
+            self.tokens.insert(id, TokenRow { status, credential, factor, throttle });
+        }
+        Ok(())
+    }
+
+    /// Writes the rows that changed and forgets all but what lives in memory only.
+    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let mut put = connection.prepare_cached(
+            "UPDATE user_states SET failures = ?2, locked_until_ms = ?3 WHERE user_id = ?1",
+        )?;
+        for (id, row) in &self.users {
+            if self.loaded.users.get(id) != Some(&row.throttle) {
+                let (failures, locked) = throttle_columns(&row.throttle);
+                one_row(put.execute((id.0, failures, locked))?)?;
+            }
+        }
+        let mut put = connection.prepare_cached(
+            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = ?4, failures = ?5,
+             locked_until_ms = ?6 WHERE token_id = ?1",
+        )?;
+        for (id, row) in &self.tokens {
+            let changed = self
+                .loaded
+                .tokens
+                .get(id)
+                .is_none_or(|(factor, throttle)| *factor != row.factor || *throttle != row.throttle);
+            if changed {
+                let (failures, locked) = throttle_columns(&row.throttle);
+                let factor = &row.factor;
+                one_row(put.execute((
+                    id.0,
+                    factor.next as i64,
+                    factor.drift_steps,
+                    factor.needs_sync,
+                    failures,
+                    locked,
+                ))?)?;
+            }
+        }
+        let mut put = connection.prepare_cached(
+            "INSERT INTO source_states (source, failures, locked_until_ms) VALUES (?1, ?2, ?3)
+             ON CONFLICT (source) DO UPDATE SET failures = ?2, locked_until_ms = ?3",
+        )?;
+        for (source, throttle) in &self.sources {
+            if self.loaded.sources.get(source) != Some(throttle) {
+                let (failures, locked) = throttle_columns(throttle);
+                one_row(put.execute((source, failures, locked))?)?;
+            }
+        }
+        let repeats = std::mem::take(&mut self.repeats);
+        *self = Self { repeats, ..Self::default() };
+        Ok(())
+    }
+}
+
+fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentRow)> {
+    let pin = match (row.get::<_, Option<[u8; 16]>>(5)?, row.get::<_, Option<[u8; 32]>>(6)?) {
+        (Some(salt), Some(mac)) => Some(PinRecord { salt, mac }),
+        _ => None,
+    };
+    Ok((
+        AssignmentId(row.get(0)?),
+        AssignmentRow {
+            token: TokenId(row.get(1)?),
+            user: UserId(row.get(2)?),
+            status: read_text(row, 3, AssignmentStatus::parse)?,
+            priority: row.get(4)?,
+            pin,
+        },
+    ))
+}
+
+/// Reads failures and lock from two columns.
+fn read_throttle(row: &Row<'_>, first: usize) -> rusqlite::Result<Throttle> {
+    Ok(Throttle {
+        failures: row.get(first)?,
+        locked_until: row.get::<_, Option<i64>>(first + 1)?.map(Timestamp::from_millis),
+    })
+}
+
+fn throttle_columns(throttle: &Throttle) -> (u32, Option<i64>) {
+    (throttle.failures, throttle.locked_until.map(Timestamp::as_millis))
+}
+
+/// Reads kind, hash, digits and time step from four columns.
+pub(super) fn read_parameters(row: &Row<'_>, first: usize) -> rusqlite::Result<Parameters> {
+    let algorithm = read_text(row, first + 1, |name| Algorithm::parse(name).ok())?;
+    let digits = row.get::<_, u8>(first + 2)?;
+    let digits = Digits::new(digits).map_err(|_| unreadable(first + 2))?;
+    let kind = match row.get_ref(first)?.as_str()? {
+        "HOTP" => Kind::Hotp,
+        "TOTP" => {
+            let seconds = row.get::<_, u32>(first + 3)?;
+            Kind::Totp { time_step: TimeStep::from_secs(seconds).map_err(|_| unreadable(first + 3))? }
+        }
+        _ => return Err(unreadable(first)),
+    };
+    Ok(Parameters { kind, algorithm, digits })
+}
+
+/// The four columns that [`read_parameters`] reads.
+pub(super) fn parameter_columns(parameters: &Parameters) -> (&'static str, &'static str, u8, Option<u32>) {
+    let (kind, step) = match parameters.kind {
+        Kind::Hotp => ("HOTP", None),
+        Kind::Totp { time_step } => ("TOTP", Some(time_step.as_secs())),
+    };
+    (kind, parameters.algorithm.as_str(), parameters.digits.get(), step)
+}
+
+/// Opens a sealed secret.
+pub(super) fn unseal_secret(vault: &Vault, place: Place, sealed: &[u8]) -> Result<Secret, StoreError> {
+    let bytes = vault.open_sealed(place, sealed)?;
+    Secret::new(bytes.to_vec()).map_err(|_| StoreError::Unreadable { place: place.column })
+}
+
+/// Reads a text that must be one of a few.
+pub(super) fn read_text<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl Fn(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    parse(row.get_ref(column)?.as_str()?).ok_or_else(|| unreadable(column))
+}
+
+fn unreadable(column: usize) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(
+        column,
+        rusqlite::types::Type::Text,
+        "the value is none that this program writes".into(),
+    )
+}
+
+/// A statement that names one row must change exactly one.
+pub(super) fn one_row(changed: usize) -> Result<(), StoreError> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::RowCount { expected: 1, changed }) }
+}

@@ -1,0 +1,126 @@
+//! One table of objects, attributes and links; selectors, `match`, `return` and sorting are all read from it.
+//!
+//! A path such as `product.name` walks links from one object to another; each link becomes one join. What a
+//! caller names and this table does not know is an error that names it.
+
+mod query;
+mod tables;
+
+use rusqlite::types::{Value as Sql, ValueRef};
+use serde_json::Value as Json;
+
+pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, search};
+pub use self::tables::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+use crate::model::id;
+use crate::otp::time::Timestamp;
+
+/// A kind of object.
+pub struct Object {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// First letter of its ids.
+    pub letter: char,
+    table: &'static str,
+    attributes: &'static [Attribute],
+    links: &'static [Link],
+    collections: &'static [Collection],
+}
+
+/// A simple value of an object. In SQL texts `{}` stands for the alias of the object's table.
+struct Attribute {
+    name: &'static str,
+    column: &'static str,
+    kind: Kind,
+    /// A table with at most one row for each object, joined when the attribute is asked for.
+    extra: Option<Extra>,
+}
+
+/// A one-to-one table; `{}` in `on` stands for the object's alias, `{}_NAME` is the alias of this table.
+#[derive(Clone, Copy)]
+struct Extra {
+    name: &'static str,
+    table: &'static str,
+    key: &'static str,
+}
+
+/// A reference to one other object.
+struct Link {
+    name: &'static str,
+    column: &'static str,
+    target: &'static Object,
+}
+
+/// Other objects that belong to one.
+struct Collection {
+    name: &'static str,
+    target: &'static Object,
+    /// Condition on the target's alias `{}`; `?1` is the id of the object.
+    condition: &'static str,
+}
+
+/// How a column is read and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// An id of the kind with this letter.
+    Id(char),
+    /// Text.
+    Text,
+    /// Text that is the same in any case; compared in this column, which holds it in lower case.
+    AnyCase(&'static str),
+    /// A whole number.
+    Integer,
+    /// The bits of a `u64`.
+    Unsigned,
+    /// True or false.
+    Bool,
+    /// Milliseconds in the table, ISO 8601 in UTC on the wire.
+    Time,
+}
+
+impl Kind {
+    /// What a caller has to send, for errors.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Id(_) | Self::Text | Self::AnyCase(_) => "text",
+            Self::Integer | Self::Unsigned => "a whole number",
+            Self::Bool => "true or false",
+            Self::Time => "a time such as 2026-11-21T08:00:00Z",
+        }
+    }
+
+    /// Wire to table; `None` if the value has the wrong type.
+    fn to_sql(self, value: &Json) -> Option<Sql> {
+        Some(match (self, value) {
+            // No row has id 0, so what is no id of this kind finds nothing.
+            (Self::Id(letter), Json::String(text)) => Sql::Integer(id::from_wire(letter, text).unwrap_or(0)),
+            (Self::Text, Json::String(text)) => Sql::Text(text.clone()),
+            (Self::AnyCase(_), Json::String(text)) => Sql::Text(text.to_lowercase()),
+            (Self::Integer, Json::Number(number)) => Sql::Integer(number.as_i64()?),
+            (Self::Unsigned, Json::Number(number)) => Sql::Integer(number.as_u64()? as i64),
+            (Self::Bool, Json::Bool(flag)) => Sql::Integer(i64::from(*flag)),
+            (Self::Time, Json::String(text)) => {
+                Sql::Integer(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+            }
+            _ => return None,
+        })
+    }
+
+    /// Table to wire.
+    fn to_json(self, value: ValueRef<'_>) -> Json {
+        match (self, value) {
+            (Self::Id(letter), ValueRef::Integer(number)) => Json::String(id::to_wire(letter, number)),
+            (Self::Integer, ValueRef::Integer(number)) => Json::from(number),
+            (Self::Unsigned, ValueRef::Integer(number)) => Json::from(number as u64),
+            (Self::Bool, ValueRef::Integer(number)) => Json::Bool(number != 0),
+            (Self::Time, ValueRef::Integer(millis)) => Json::String(iso(Timestamp::from_millis(millis))),
+            (_, ValueRef::Text(text)) => Json::String(String::from_utf8_lossy(text).into_owned()),
+            _ => Json::Null,
+        }
+    }
+}
+
+/// A time as ISO 8601 in UTC; empty for one that no calendar has.
+#[must_use]
+pub fn iso(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.as_millis()).map(|t| t.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,456 @@
+//! From paths to SQL and from rows to JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{OptionalExtension as _, params_from_iter};
+use serde_json::{Map, Value as Json};
+
+use super::{Collection, Kind, Object};
+use crate::store::{Reader, StoreError};
+
+/// Rows of one answer, unless the caller asks for fewer or more.
+const DEFAULT_MAX: u64 = 100;
+/// Most rows of one answer; more are had by `offset`.
+const MOST_ROWS: u64 = 10_000;
+/// Most rows of a collection inside a row.
+const MOST_ELEMENTS: u64 = 100;
+
+/// What a caller asked that cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The object has no such attribute.
+    #[error("{object} has no attribute `{attribute}`")]
+    UnknownAttribute {
+        /// Name of the object.
+        object: &'static str,
+        /// The path as sent.
+        attribute: String,
+    },
+    /// A value of the wrong type.
+    #[error("`{attribute}` must be {expected}")]
+    WrongType {
+        /// The path as sent.
+        attribute: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// No such comparison.
+    #[error("`{0}` is no comparison: use =, !=, <, <=, >, >=, like or in")]
+    UnknownOperator(String),
+    /// A member of the request has the wrong form.
+    #[error("`{member}` must be {expected}")]
+    Form {
+        /// The member.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for QueryError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Why a selector does not name one object.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// Nothing fits.
+    #[error("{0} not found")]
+    None(&'static str),
+    /// More than one fits.
+    #[error("the selector fits more than one {0}: name more of its attributes")]
+    Ambiguous(&'static str),
+    /// The selector itself is wrong.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// One comparison: a path, an operator and a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Path of the attribute, for example `product.name`.
+    pub path: String,
+    /// `=`, `!=`, `<`, `<=`, `>`, `>=`, `like` or `in`.
+    pub operator: String,
+    /// A value, or a list of values for `in`.
+    pub value: Json,
+}
+
+impl Condition {
+    /// `path = value`.
+    #[must_use]
+    pub fn equal(path: &str, value: Json) -> Self {
+        Self { path: path.to_owned(), operator: "=".to_owned(), value }
+    }
+}
+
+/// What to search and what to show.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// The `return` list as sent; empty means the id.
+    pub wanted: Vec<Json>,
+    /// Path to sort by; the id if absent.
+    pub sort: Option<String>,
+    /// Largest first.
+    pub descending: bool,
+    /// Rows of this page.
+    pub max: Option<u64>,
+    /// Rows to skip.
+    pub offset: u64,
+}
+
+/// Finds the id of the one object that fits.
+///
+/// # Errors
+/// [`FindError::None`], [`FindError::Ambiguous`], or a [`QueryError`].
+pub fn find_one(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    conditions: &[Condition],
+) -> Result<i64, FindError> {
+    let mut select = Select::new(object);
+    select.conditions(conditions)?;
+    let sql = format!("SELECT {}.id {} LIMIT 2", select.alias, select.from_where());
+    let mut statement = reader.connection.prepare_cached(&sql).map_err(QueryError::from)?;
+    let mut rows = statement.query(params_from_iter(&select.values)).map_err(QueryError::from)?;
+    let Some(row) = rows.next().map_err(QueryError::from)? else { return Err(FindError::None(object.name)) };
+    let id = row.get(0).map_err(QueryError::from)?;
+    match rows.next().map_err(QueryError::from)? {
+        None => Ok(id),
+        Some(_) => Err(FindError::Ambiguous(object.name)),
+    }
+}
+
+/// Reads attributes of one object by its row id; `null` if it is not there.
+///
+/// # Errors
+/// [`QueryError`] if `wanted` names what the object does not have.
+pub fn get(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    id: i64,
+    wanted: &[Json],
+) -> Result<Json, QueryError> {
+    let mut select = Select::new(object);
+    let shape = select.shape(wanted)?;
+    let sql = format!("SELECT {} {} WHERE {}.id = ?1", select.columns(), select.from(), select.alias);
+    let mut statement = reader.connection.prepare_cached(&sql)?;
+    let found = statement.query_row([id], |row| Ok(shape.read(row))).optional()?;
+    match found {
+        Some(found) => shape.fill_collections(reader, found),
+        None => Ok(Json::Null),
+    }
+}
+
+/// Searches: one page of rows and the number of all that fit.
+///
+/// # Errors
+/// [`QueryError`] if the search names what the object does not have.
+pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Json, QueryError> {
+    let mut select = Select::new(object);
+    select.conditions(&search.conditions)?;
+    let counted = format!("SELECT count(*) {}", select.from_where());
+    let total: i64 = reader
+        .connection
+        .prepare_cached(&counted)?
+        .query_row(params_from_iter(&select.values), |row| row.get(0))?;
+    let shape = select.shape(&search.wanted)?;
+    let order = match &search.sort {
+        Some(path) => select.column(path)?.0,
+        None => format!("{}.id", select.alias),
+    };
+    let direction = if search.descending { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT {} {} ORDER BY {order} {direction}, {}.id {direction} LIMIT {} OFFSET {}",
+        select.columns(),
+        select.from_where(),
+        select.alias,
+        search.max.unwrap_or(DEFAULT_MAX).min(MOST_ROWS),
+        search.offset.min(i64::MAX as u64),
+    );
+    let mut statement = reader.connection.prepare(&sql)?;
+    let mut found = Vec::new();
+    let mut rows = statement.query(params_from_iter(&select.values))?;
+    while let Some(row) = rows.next()? {
+        found.push(shape.read(row));
+    }
+    let rows = found
+        .into_iter()
+        .map(|row| shape.fill_collections(reader, row))
+        .collect::<Result<Vec<Json>, QueryError>>()?;
+    Ok(serde_json::json!({ "total": total, "rows": rows }))
+}
+
+/// A statement in the making.
+struct Select {
+    object: &'static Object,
+    alias: String,
+    /// Alias to join clause. Aliases are paths, so their order puts each after the one it hangs on.
+    joins: BTreeMap<String, String>,
+    columns: Vec<String>,
+    conditions: Vec<String>,
+    values: Vec<Sql>,
+}
+
+impl Select {
+    fn new(object: &'static Object) -> Self {
+        Self {
+            object,
+            alias: object.name.to_owned(),
+            joins: BTreeMap::new(),
+            columns: Vec::new(),
+            conditions: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    fn columns(&self) -> String {
+        self.columns.join(", ")
+    }
+
+    fn from(&self) -> String {
+        let joins: String = self.joins.values().map(String::as_str).collect();
+        format!("FROM {} {}{joins}", self.object.table, self.alias)
+    }
+
+    fn from_where(&self) -> String {
+        let mut text = self.from();
+        for (index, condition) in self.conditions.iter().enumerate() {
+            let _ = write!(text, " {} {condition}", if index == 0 { "WHERE" } else { "AND" });
+        }
+        text
+    }
+
+    /// Walks a path; returns the column to show, the column to compare, and how.
+    fn column(&mut self, path: &str) -> Result<(String, String, Kind), QueryError> {
+        let (object, alias, name) = self.walk(path)?;
+        let unknown = || QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() };
+        let attribute = object.attributes.iter().find(|a| a.name == name).ok_or_else(unknown)?;
+        if let Some(extra) = attribute.extra {
+            let joined = format!("{alias}_{}", extra.name);
+            let clause = format!(" LEFT JOIN {} {joined} ON {joined}.{} = {alias}.id", extra.table, extra.key);
+            self.joins.insert(joined, clause);
+        }
+        let show = attribute.column.replace("{}", &alias);
+        let compare = match attribute.kind {
+            Kind::AnyCase(column) => column.replace("{}", &alias),
+            _ => show.clone(),
+        };
+        Ok((show, compare, attribute.kind))
+    }
+
+    /// Follows the links of a path up to its last name.
+    fn walk<'p>(&mut self, path: &'p str) -> Result<(&'static Object, String, &'p str), QueryError> {
+        let mut object = self.object;
+        let mut alias = self.alias.clone();
+        let mut rest = path;
+        while let Some((step, after)) = rest.split_once('.') {
+            let link = object.links.iter().find(|link| link.name == step).ok_or_else(|| {
+                QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() }
+            })?;
+            let joined = format!("{alias}_{}", link.name);
+            let clause = format!(
+                " LEFT JOIN {} {joined} ON {joined}.id = {}",
+                link.target.table,
+                link.column.replace("{}", &alias)
+            );
+            self.joins.insert(joined.clone(), clause);
+            (object, alias, rest) = (link.target, joined, after);
+        }
+        Ok((object, alias, rest))
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) -> Result<(), QueryError> {
+        for condition in conditions {
+            let (_, column, kind) = self.column(&condition.path)?;
+            let wrong =
+                || QueryError::WrongType { attribute: condition.path.clone(), expected: kind.expected() };
+            let text = match condition.operator.as_str() {
+                operator @ ("=" | "!=" | "<" | "<=" | ">" | ">=") => {
+                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
+                    format!("{column} {operator} ?{}", self.values.len())
+                }
+                "like" => {
+                    let text = condition.value.as_str().ok_or_else(wrong)?;
+                    self.values.push(Sql::Text(text.to_owned()));
+                    format!("{column} LIKE ?{} ESCAPE '\\'", self.values.len())
+                }
+                "in" => {
+                    let list = condition.value.as_array().ok_or(QueryError::WrongType {
+                        attribute: condition.path.clone(),
+                        expected: "a list of values for `in`",
+                    })?;
+                    let mut marks = Vec::new();
+                    for value in list {
+                        self.values.push(kind.to_sql(value).ok_or_else(wrong)?);
+                        marks.push(format!("?{}", self.values.len()));
+                    }
+                    format!("{column} IN ({})", marks.join(", "))
+                }
+                other => return Err(QueryError::UnknownOperator(other.to_owned())),
+            };
+            self.conditions.push(text);
+        }
+        Ok(())
+    }
+
+    /// Reads a `return` list.
+    fn shape(&mut self, wanted: &[Json]) -> Result<Shape, QueryError> {
+        let object = self.object;
+        // The row id comes first: collections are found by it.
+        self.columns.push(format!("{}.id", self.alias));
+        let shape = if wanted.is_empty() {
+            self.members(object, "", &[Json::from("id")])?
+        } else {
+            self.members(object, "", wanted)?
+        };
+        Ok(shape)
+    }
+
+    fn members(
+        &mut self,
+        object: &'static Object,
+        prefix: &str,
+        wanted: &[Json],
+    ) -> Result<Shape, QueryError> {
+        let mut shape = Shape::default();
+        for item in wanted {
+            match item {
+                Json::String(name) if name == "*" => {
+                    for attribute in object.attributes {
+                        self.leaf(&mut shape, prefix, attribute.name)?;
+                    }
+                }
+                Json::String(name) => {
+                    let collection = object.collections.iter().find(|c| c.name == name && prefix.is_empty());
+                    match (collection, object.links.iter().find(|link| link.name == name)) {
+                        (Some(collection), _) => {
+                            shape.collections.push((name.clone(), collection, Vec::new()));
+                        }
+                        (None, Some(link)) => {
+                            let inner =
+                                self.members(link.target, &format!("{prefix}{name}."), &[Json::from("*")])?;
+                            shape.members.push((name.clone(), Member::Object(inner)));
+                        }
+                        (None, None) => self.leaf(&mut shape, prefix, name)?,
+                    }
+                }
+                Json::Object(named) => {
+                    for (name, inner) in named {
+                        self.nested(&mut shape, object, prefix, name, inner)?;
+                    }
+                }
+                _ => return Err(RETURN_FORM),
+            }
+        }
+        Ok(shape)
+    }
+
+    fn nested(
+        &mut self,
+        shape: &mut Shape,
+        object: &'static Object,
+        prefix: &str,
+        name: &str,
+        inner: &Json,
+    ) -> Result<(), QueryError> {
+        let inner = inner.as_array().ok_or(RETURN_FORM)?;
+        if let Some(link) = object.links.iter().find(|link| link.name == name) {
+            let members = self.members(link.target, &format!("{prefix}{name}."), inner)?;
+            shape.members.push((name.to_owned(), Member::Object(members)));
+            return Ok(());
+        }
+        let collection = object.collections.iter().find(|c| c.name == name && prefix.is_empty());
+        let collection = collection.ok_or_else(|| QueryError::UnknownAttribute {
+            object: self.object.name,
+            attribute: format!("{prefix}{name}"),
+        })?;
+        let elements = inner.iter().find_map(|item| item.get("elements")).ok_or(RETURN_FORM)?;
+        let elements = elements.as_array().ok_or(RETURN_FORM)?.clone();
+        // Told now what is wrong with it, and not only once a row is found.
+        Select::new(collection.target).shape(&elements)?;
+        shape.collections.push((name.to_owned(), collection, elements));
+        Ok(())
+    }
+
+    fn leaf(&mut self, shape: &mut Shape, prefix: &str, name: &str) -> Result<(), QueryError> {
+        let (show, _, kind) = self.column(&format!("{prefix}{name}"))?;
+        shape.members.push((name.to_owned(), Member::Value { column: self.columns.len(), kind }));
+        self.columns.push(show);
+        Ok(())
+    }
+}
+
+const RETURN_FORM: QueryError = QueryError::Form {
+    member: "return",
+    expected: "a list of attribute names, or of objects such as {\"product\": [\"name\"]} and \
+               {\"users\": [{\"elements\": [\"loginName\"]}]}",
+};
+
+/// How a row becomes an object.
+#[derive(Default)]
+struct Shape {
+    members: Vec<(String, Member)>,
+    /// Name, collection, and the `return` list of its elements.
+    collections: Vec<(String, &'static Collection, Vec<Json>)>,
+}
+
+enum Member {
+    Value { column: usize, kind: Kind },
+    Object(Shape),
+}
+
+impl Shape {
+    fn read(&self, row: &rusqlite::Row<'_>) -> (i64, Map<String, Json>) {
+        (row.get(0).unwrap_or_default(), self.read_members(row))
+    }
+
+    fn read_members(&self, row: &rusqlite::Row<'_>) -> Map<String, Json> {
+        let mut object = Map::new();
+        for (name, member) in &self.members {
+            let value = match member {
+                Member::Value { column, kind } => {
+                    row.get_ref(*column).map_or(Json::Null, |value| kind.to_json(value))
+                }
+                Member::Object(inner) => Json::Object(inner.read_members(row)),
+            };
+            object.insert(name.clone(), value);
+        }
+        object
+    }
+
+    fn fill_collections(
+        &self,
+        reader: &Reader<'_>,
+        (id, mut object): (i64, Map<String, Json>),
+    ) -> Result<Json, QueryError> {
+        for (name, collection, wanted) in &self.collections {
+            let mut select = Select::new(collection.target);
+            let shape = select.shape(wanted)?;
+            let sql = format!(
+                "SELECT {} {} WHERE {} ORDER BY {}.id LIMIT {MOST_ELEMENTS}",
+                select.columns(),
+                select.from(),
+                collection.condition.replace("{}", &select.alias),
+                select.alias
+            );
+            let mut statement = reader.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([id])?;
+            let mut elements = Vec::new();
+            while let Some(row) = rows.next()? {
+                elements.push(Json::Object(shape.read_members(row)));
+            }
+            object.insert(name.clone(), serde_json::json!({ "elements": elements }));
+        }
+        Ok(Json::Object(object))
+    }
+}

@@ -1,0 +1,102 @@
+//! The database file: how it is opened and how its tables came to be.
+//!
+//! Steps go forward only, one per version, in one transaction; `user_version` says which is the last one done.
+//! A newer or damaged file stops the server with a clear message. Nothing is ever deleted to recover.
+//! Times are integer milliseconds since the Unix epoch and end in `_ms`; moving factors are the bits of a
+//! `u64` in an `i64`.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::StoreError;
+
+/// One step per version. A released step is never edited.
+const STEPS: &[&str] = &[include_str!("schema/0001.sql")];
+
+/// The version this program writes.
+const VERSION: i64 = STEPS.len() as i64;
+
+/// How hard a commit tries. Anything but `Full` loses acknowledged changes in a power cut; `Off` exists so that
+/// the durability tests can show that they would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// The WAL is on the disk before a commit returns.
+    Full,
+    /// Never asks the disk for anything. For tests of the tests only.
+    Off,
+}
+
+/// Makes a new database file with all tables, and nothing of the write-ahead log yet.
+pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
+    if path.exists() {
+        return Err(StoreError::AlreadyThere(path.to_owned()));
+    }
+    // Made empty first: SQLite has no way to be told the mode of the file.
+    private_file(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
+    let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Opens the write connection and brings the tables up to date.
+pub(super) fn open_writer(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::NotInitialised(path.to_owned()));
+    }
+    let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Unusable { path: path.to_owned(), problem: "it cannot use write-ahead logging" });
+    }
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Off => "OFF",
+        },
+    )?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a connection that can only read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn flags(access: OpenFlags) -> OpenFlags {
+    // Each connection stays on one thread at a time, so SQLite's own mutexes are not needed.
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn private_file(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
+    }
+    if version == 0 {
+        // Version 0 is right only for a file without tables: anything else is not ours to change.
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables > 0 {
+            return Err(StoreError::Unusable { path: path.to_owned(), problem: "it is not a fobd database" });
+        }
+    }
+    for (number, step) in (1i64..).zip(STEPS).filter(|(number, _)| *number > version) {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(step)?;
+        tx.pragma_update(None, "user_version", number)?;
+        tx.commit()?;
+    }
+    Ok(())
+}

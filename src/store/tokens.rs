@@ -1,0 +1,283 @@
+//! Tokens, their credentials, and their assignments to users.
+
+use rusqlite::OptionalExtension as _;
+
+use super::hot::{credential_place, one_row, parameter_columns, read_text};
+use super::{Reader, StoreError, Tx};
+use crate::model::id::{AssignmentId, ProductId, RepositoryId, TokenId, UserId};
+use crate::model::status::{AssignmentStatus, TokenStatus};
+use crate::otp::credential::Credential;
+use crate::otp::pin::PinRecord;
+
+/// A token to be.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Unique.
+    pub serial: String,
+    /// What the maker calls it; the serial if nothing else is known.
+    pub identifier: String,
+    /// Its model.
+    pub product: ProductId,
+    /// Its stock.
+    pub repository: RepositoryId,
+    /// Free text.
+    pub description: String,
+}
+
+/// Which attributes of a token to write; the others stay.
+#[derive(Clone, Debug, Default)]
+pub struct TokenChanges {
+    /// New status.
+    pub status: Option<TokenStatus>,
+    /// New description.
+    pub description: Option<String>,
+    /// New stock.
+    pub repository: Option<RepositoryId>,
+}
+
+impl Tx<'_> {
+    /// Adds a token without a secret.
+    ///
+    /// # Errors
+    /// [`StoreError`] also if the serial is taken.
+    pub fn insert_token(&self, token: &NewToken) -> Result<TokenId, StoreError> {
+        let mut insert = self.connection().prepare_cached(
+            "INSERT INTO tokens (serial, identifier, product_id, repository_id, status, description,
+             created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, 'ACTIVE', ?5, ?6, ?6)",
+        )?;
+        let id = insert.insert((
+            &token.serial,
+            &token.identifier,
+            token.product.0,
+            token.repository.0,
+            &token.description,
+            self.now().as_millis(),
+        ))?;
+        let mut state = self.connection().prepare_cached(
+            "INSERT INTO token_states (token_id, next_factor, drift_steps, needs_sync, failures)
+             VALUES (?1, 0, 0, 0, 0)",
+        )?;
+        one_row(state.execute([id])?)?;
+        Ok(TokenId(id))
+    }
+
+    /// Gives a token its secret, over any that it had, and starts its moving factor, without failures.
+    /// `next_factor` is the first moving factor that may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn put_credential(
+        &self,
+        token: TokenId,
+        credential: &Credential,
+        next_factor: u64,
+        drift_steps: i64,
+    ) -> Result<(), StoreError> {
+        let sealed = self.vault().seal(credential_place(token), credential.secret.expose())?;
+        let (kind, hash, digits, step) = parameter_columns(&credential.parameters);
+        let mut put = self.connection().prepare_cached(
+            "INSERT INTO credentials (token_id, kind, hash, digits, time_step_seconds, secret)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (token_id) DO UPDATE SET kind = ?2, hash = ?3, digits = ?4, time_step_seconds = ?5,
+             secret = ?6",
+        )?;
+        one_row(put.execute((token.0, kind, hash, digits, step, sealed))?)?;
+        let mut state = self.connection().prepare_cached(
+            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = 0, failures = 0,
+             locked_until_ms = NULL WHERE token_id = ?1",
+        )?;
+        one_row(state.execute((token.0, next_factor as i64, drift_steps))?)?;
+        self.touch_token(token)
+    }
+
+    /// Says which slot of which device holds the token's credential.
+    ///
+    /// # Errors
+    /// [`StoreError`] also if another token has that place.
+    pub fn put_place(&self, token: TokenId, device: &str, slot: &str) -> Result<(), StoreError> {
+        let mut put =
+            self.connection().prepare_cached("UPDATE tokens SET device = ?2, slot = ?3 WHERE id = ?1")?;
+        one_row(put.execute((token.0, device, slot))?)
+    }
+
+    /// The slot was emptied: the token that lived there is stock again, without a secret.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn clear_place(&self, device: &str, slot: &str) -> Result<Option<TokenId>, StoreError> {
+        let Some(token) = self.reader().token_at(device, slot)? else { return Ok(None) };
+        let connection = self.connection();
+        connection.prepare_cached("DELETE FROM credentials WHERE token_id = ?1")?.execute([token.0])?;
+        let mut clear =
+            connection.prepare_cached("UPDATE tokens SET device = NULL, slot = NULL WHERE id = ?1")?;
+        one_row(clear.execute([token.0])?)?;
+        self.touch_token(token)?;
+        Ok(Some(token))
+    }
+
+    /// Changes attributes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token or repository.
+    pub fn change_token(&self, token: TokenId, changes: &TokenChanges) -> Result<(), StoreError> {
+        let mut update = self.connection().prepare_cached(
+            "UPDATE tokens SET status = coalesce(?2, status), description = coalesce(?3, description),
+             repository_id = coalesce(?4, repository_id) WHERE id = ?1",
+        )?;
+        let status = changes.status.map(TokenStatus::as_str);
+        let repository = changes.repository.map(|id| id.0);
+        one_row(update.execute((token.0, status, &changes.description, repository))?)?;
+        self.touch_token(token)
+    }
+
+    /// Removes a token with its secret and assignments. The audit log keeps its id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn delete_token(&self, token: TokenId) -> Result<(), StoreError> {
+        let mut delete = self.connection().prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
+        one_row(delete.execute([token.0])?)
+    }
+
+    /// Assigns a token to a user, without a PIN.
+    ///
+    /// # Errors
+    /// [`StoreError`] also if it is assigned to that user already.
+    pub fn insert_assignment(&self, token: TokenId, user: UserId) -> Result<AssignmentId, StoreError> {
+        let mut insert = self.connection().prepare_cached(
+            "INSERT INTO assignments (token_id, user_id, status, priority, created_ms, updated_ms)
+             VALUES (?1, ?2, ?3, 0, ?4, ?4)",
+        )?;
+        let status = AssignmentStatus::Active.as_str();
+        Ok(AssignmentId(insert.insert((token.0, user.0, status, self.now().as_millis()))?))
+    }
+
+    /// Sets the PIN of an assignment, or removes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such assignment.
+    pub fn put_pin(&self, assignment: AssignmentId, pin: Option<&PinRecord>) -> Result<(), StoreError> {
+        let mut put = self.connection().prepare_cached(
+            "UPDATE assignments SET pin_salt = ?2, pin_mac = ?3, updated_ms = ?4 WHERE id = ?1",
+        )?;
+        let (salt, mac) = (pin.map(|pin| &pin.salt[..]), pin.map(|pin| &pin.mac[..]));
+        one_row(put.execute((assignment.0, salt, mac, self.now().as_millis()))?)
+    }
+
+    /// Ends an assignment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such assignment.
+    pub fn delete_assignment(&self, assignment: AssignmentId) -> Result<(), StoreError> {
+        let mut delete = self.connection().prepare_cached("DELETE FROM assignments WHERE id = ?1")?;
+        one_row(delete.execute([assignment.0])?)
+    }
+
+    fn touch_token(&self, token: TokenId) -> Result<(), StoreError> {
+        let mut touch =
+            self.connection().prepare_cached("UPDATE tokens SET updated_ms = ?2 WHERE id = ?1")?;
+        one_row(touch.execute((token.0, self.now().as_millis()))?)
+    }
+}
+
+impl Reader<'_> {
+    /// The token whose credential is in that slot.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn token_at(&self, device: &str, slot: &str) -> Result<Option<TokenId>, StoreError> {
+        let mut select =
+            self.connection.prepare_cached("SELECT id FROM tokens WHERE device = ?1 AND slot = ?2")?;
+        Ok(select.query_row((device, slot), |row| row.get(0).map(TokenId)).optional()?)
+    }
+
+    /// The slots of a device that hold a token's credential.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn tokens_on(&self, device: &str) -> Result<Vec<(String, TokenId, String)>, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT slot, id, serial FROM tokens WHERE device = ?1 ORDER BY slot")?;
+        let rows = select.query_map([device], |row| Ok((row.get(0)?, TokenId(row.get(1)?), row.get(2)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The highest number that a token has had.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn last_token_id(&self) -> Result<i64, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?;
+        Ok(select.query_row([], |row| row.get(0))?)
+    }
+
+    /// The device and slot that hold a token's credential.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn place_of(&self, token: TokenId) -> Result<Option<(String, String)>, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT device, slot FROM tokens WHERE id = ?1 AND device IS NOT NULL")?;
+        Ok(select.query_row([token.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// The model of a token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn product_of(&self, token: TokenId) -> Result<ProductId, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT product_id FROM tokens WHERE id = ?1")?;
+        Ok(select.query_row([token.0], |row| row.get(0).map(ProductId))?)
+    }
+
+    /// The status of a token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn status_of(&self, token: TokenId) -> Result<TokenStatus, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT status FROM tokens WHERE id = ?1")?;
+        Ok(select.query_row([token.0], |row| read_text(row, 0, TokenStatus::parse))?)
+    }
+
+    /// The serial of a token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn serial_of(&self, token: TokenId) -> Result<String, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT serial FROM tokens WHERE id = ?1")?;
+        Ok(select.query_row([token.0], |row| row.get(0))?)
+    }
+
+    /// Whether a serial is taken.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn has_serial(&self, serial: &str) -> Result<bool, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT 1 FROM tokens WHERE serial = ?1")?;
+        Ok(select.exists([serial])?)
+    }
+
+    /// The assignment of a token to a user.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn assignment_of(&self, token: TokenId, user: UserId) -> Result<Option<AssignmentId>, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT id FROM assignments WHERE token_id = ?1 AND user_id = ?2")?;
+        Ok(select.query_row((token.0, user.0), |row| row.get(0).map(AssignmentId)).optional()?)
+    }
+
+    /// Whether anybody but `user` has the token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn is_assigned_to_another(&self, token: TokenId, user: UserId) -> Result<bool, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT 1 FROM assignments WHERE token_id = ?1 AND user_id <> ?2")?;
+        Ok(select.exists((token.0, user.0))?)
+    }
+}

@@ -1,0 +1,331 @@
+//! The one writer: takes all that is waiting into one transaction, commits, then answers.
+//!
+//! An fsync takes 0.25 ms on a quiet disk and 4 ms on a busy one, so sharing it is what decides throughput. A
+//! lone write never waits for a timer: the batch is whatever queued up while the last commit was under way.
+//!
+//! Decisions ([`super::hot`]) that follow each other share one load and one flush. Other work gets a savepoint
+//! of its own: its error or panic undoes its own changes and no others. A failed commit fails the whole batch
+//! and forgets all memory of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::hot::{Decision, Keys, Rows};
+use super::sealing::Vault;
+use super::{StoreError, Tx, audit};
+use crate::otp::time::{Clock, Timestamp};
+
+/// Requests that may wait for the writer; more are refused, so that a stuck disk does not eat the memory.
+const QUEUE: usize = 8192;
+/// Most requests of one commit. It bounds how long the first of them waits for the others.
+const MAX_BATCH: usize = 1024;
+
+/// Sends the answer, once it is known whether the commit stands.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+enum Request {
+    Decide(Box<dyn AnyDecision>),
+    Work(Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>),
+    Stop,
+}
+
+/// What became of one piece of work inside its savepoint.
+struct WorkDone {
+    keep: bool,
+    answer: Answer,
+}
+
+/// A [`Decision`] with its way back to the caller.
+trait AnyDecision: Send {
+    fn keys(&self) -> Keys;
+    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (audit::Entry, Answer);
+    fn refuse(self: Box<Self>, error: StoreError);
+}
+
+struct Asked<D: Decision> {
+    decision: D,
+    reply: oneshot::Sender<Result<D::Reply, StoreError>>,
+}
+
+impl<D: Decision> AnyDecision for Asked<D> {
+    fn keys(&self) -> Keys {
+        self.decision.keys()
+    }
+
+    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (audit::Entry, Answer) {
+        let Self { decision, reply } = *self;
+        let (value, entry) = decision.decide(rows, now);
+        // A caller that went away does not undo what was decided.
+        (entry, Box::new(move |stands| drop(reply.send(stands.map(|()| value)))))
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        drop(self.reply.send(Err(error)));
+    }
+}
+
+/// The handle by which requests reach the writer.
+pub(super) struct Writer {
+    requests: SyncSender<Request>,
+    healthy: Arc<AtomicBool>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        vault: Arc<Vault>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let (requests, waiting) = sync_channel(QUEUE);
+        let healthy = Arc::new(AtomicBool::new(true));
+        let state = State {
+            connection,
+            vault,
+            clock,
+            rows: Rows::default(),
+            healthy: Arc::clone(&healthy),
+            broken: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("fobd-writer".to_owned())
+            .spawn(move || state.run(&waiting))
+            .map_err(StoreError::Thread)?;
+        Ok(Self { requests, healthy, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// Whether the last commit reached the disk.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn decide<D: Decision>(&self, decision: D) -> Result<D::Reply, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Decide(Box::new(Asked { decision, reply })))?;
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    pub(super) async fn work<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel::<Result<T, E>>();
+        let request = Request::Work(Box::new(move |tx| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
+                .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
+            WorkDone {
+                keep: outcome.is_ok(),
+                answer: Box::new(move |stands| {
+                    drop(reply.send(match stands {
+                        Ok(()) => outcome,
+                        Err(error) => outcome.and(Err(E::from(error))),
+                    }));
+                }),
+            }
+        }));
+        self.send(request).map_err(E::from)?;
+        answer.await.map_err(|_| E::from(StoreError::Stopped))?
+    }
+
+    fn send(&self, request: Request) -> Result<(), StoreError> {
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Disconnected(_) => StoreError::Stopped,
+        })
+    }
+
+    /// Finishes what is waiting and closes the file.
+    pub(super) fn stop(&self) {
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // `send` and not `try_send`: a full queue is worked off, not given up.
+            drop(self.requests.send(Request::Stop));
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct State {
+    connection: Connection,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    rows: Rows,
+    healthy: Arc<AtomicBool>,
+    /// Why nothing more is written until a restart.
+    broken: Option<String>,
+}
+
+impl State {
+    fn run(mut self, waiting: &Receiver<Request>) {
+        let mut stopping = false;
+        while !stopping {
+            let Ok(first) = waiting.recv() else { break };
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Stop => stopping = true,
+                    request => batch.push(request),
+                }
+                next = if batch.len() < MAX_BATCH && !stopping { waiting.try_recv().ok() } else { None };
+            }
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
+        }
+        // Leaves one file behind and nothing to replay.
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the write-ahead log could not be folded into the database at the end");
+        }
+    }
+
+    /// Runs a batch in one transaction and answers everybody in it.
+    fn commit(&mut self, batch: Vec<Request>) {
+        if let Some(cause) = &self.broken {
+            for request in batch {
+                refuse(request, cause);
+            }
+            return;
+        }
+        let now = self.clock.now();
+        let mut answers = Vec::with_capacity(batch.len());
+        let outcome = self.run_batch(batch, now, &mut answers);
+        match &outcome {
+            Ok(()) => self.healthy.store(true, Ordering::Release),
+            Err(error) => {
+                tracing::error!(%error, requests = answers.len(), "a commit failed: nothing of it stands");
+                self.healthy.store(false, Ordering::Release);
+                self.rows = Rows::default();
+                // After a failed fsync the page cache and the disk may differ, whatever a second try says.
+                if let StoreError::Sqlite(error) = error
+                    && is_fatal(error)
+                {
+                    tracing::error!("nothing more is written until the server is started again");
+                    self.broken = Some(error.to_string());
+                }
+            }
+        }
+        for answer in answers {
+            answer(outcome.as_ref().map(|&()| ()).map_err(|error| StoreError::NotCommitted(error.to_string())));
+        }
+    }
+
+    fn run_batch(
+        &mut self,
+        batch: Vec<Request>,
+        now: Timestamp,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = match transaction {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let text = error.to_string();
+                for request in batch {
+                    refuse(request, &text);
+                }
+                return Err(error.into());
+            }
+        };
+        let mut batch = batch.into_iter().peekable();
+        let mut failure: Option<StoreError> = None;
+        while let Some(request) = batch.next() {
+            if let Some(error) = &failure {
+                refuse(request, &error.to_string());
+                continue;
+            }
+            let outcome = match request {
+                Request::Decide(first) => {
+                    let mut run = vec![first];
+                    while let Some(Request::Decide(_)) = batch.peek() {
+                        if let Some(Request::Decide(more)) = batch.next() {
+                            run.push(more);
+                        }
+                    }
+                    decide(&transaction, &self.vault, &mut self.rows, run, now, answers)
+                }
+                Request::Work(work) => run_work(&transaction, &self.vault, work, now, answers),
+                Request::Stop => Ok(()),
+            };
+            failure = outcome.err();
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(transaction.commit()?),
+        }
+    }
+}
+
+/// Answers a request whose batch has failed already.
+fn refuse(request: Request, cause: &str) {
+    match request {
+        Request::Decide(asked) => asked.refuse(StoreError::NotCommitted(cause.to_owned())),
+        // Dropping the work drops its reply, and the caller reads that as a writer that is gone; both mean
+        // that nothing was changed.
+        Request::Work(_) | Request::Stop => {}
+    }
+}
+
+fn decide(
+    connection: &Connection,
+    vault: &Vault,
+    rows: &mut Rows,
+    run: Vec<Box<dyn AnyDecision>>,
+    now: Timestamp,
+    answers: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    let keys: Vec<Keys> = run.iter().map(|asked| asked.keys()).collect();
+    rows.load(connection, vault, &keys)?;
+    let mut entries = Vec::with_capacity(run.len());
+    for asked in run {
+        let (entry, answer) = asked.decide(rows, now);
+        entries.push(entry);
+        answers.push(answer);
+    }
+    rows.flush(connection)?;
+    audit::append(connection, now, &entries)
+}
+
+fn run_work(
+    connection: &Connection,
+    vault: &Vault,
+    work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
+    now: Timestamp,
+    answers: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    connection.execute_batch("SAVEPOINT work")?;
+    let tx = Tx::new(connection, vault, now);
+    let done = work(&tx);
+    answers.push(done.answer);
+    if done.keep {
+        audit::append(connection, now, &tx.into_audit())?;
+        connection.execute_batch("RELEASE work")?;
+    } else {
+        connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
+    }
+    Ok(())
+}
+
+/// Whether SQLite says that the file itself cannot be trusted or written any more.
+fn is_fatal(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
