@@ -1,8 +1,12 @@
 //! All integration tests, in one binary.
 
 // Helpers are no tests in the eyes of clippy, and a test that cannot unwrap has failed.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+// Modules of a test binary have no outside.
+#![allow(unreachable_pub)]
 
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
+mod support;
+mod verify;

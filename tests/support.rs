@@ -1,0 +1,50 @@
+//! The shipped program under test, and a server in this process whose clock a test moves.
+
+pub mod client;
+pub mod in_process;
+pub mod program;
+
+use serde_json::{Value as Json, json};
+
+use self::client::Client;
+
+/// Secret of the RFC 4226 test vectors, in hexadecimal: `12345678901234567890`.
+pub const RFC_SECRET_HEX: &str = "3132333435363738393031323334353637383930";
+
+/// A domain `acme` with the user `alice`, and a product `YK/OH` (HOTP, 6 digits, driver ykoath) and `YK/OT` (TOTP,
+/// 30 s).
+pub fn furnish(client: &Client) {
+    client.ok("domain/create", json!({"attrs": {"name": "acme"}}));
+    client.ok("user/create", json!({"attrs": {"domain.name": "acme", "loginName": "alice"}}));
+    for (code, algorithm) in [("OH", "OATH HOTP"), ("OT", "OATH TOTP")] {
+        let attrs = json!({
+            "name": format!("YubiKey {algorithm}"), "manufacturerCode": "YK", "productCode": code,
+            "algorithm": algorithm, "driver": "ykoath",
+        });
+        client.ok("product/create", json!({ "attrs": attrs }));
+    }
+}
+
+/// Imports an HOTP token with the RFC secret and assigns it to alice with the PIN 1234.
+pub fn give_alice_a_token(client: &Client, serial: &str) {
+    import_hotp(client, &format!("{serial},{RFC_SECRET_HEX}\n"));
+    let assign = json!({"token": {"serial": serial}, "user": alice(), "attrs": {"pin": "1234"}});
+    client.ok("token/assign", assign);
+}
+
+/// Imports HOTP tokens from lines `serial,hexkey`.
+pub fn import_hotp(client: &Client, csv: &str) -> Json {
+    let product = json!({"manufacturerCode": "YK", "productCode": "OH"});
+    client.ok("token/import", json!({"attrs": {"product": product, "data": csv}, "return": ["id", "serial"]}))
+}
+
+/// The selector of alice.
+pub fn alice() -> Json {
+    json!({"domain": {"name": "acme"}, "loginName": "alice"})
+}
+
+/// Asks for alice; `true` if she is let in.
+pub fn alice_is_let_in(client: &Client, typed: &str) -> bool {
+    let answer = client.ok("auth/verify", json!({"user": alice(), "credential": {"otp": typed}}));
+    answer["accepted"].as_bool().expect("auth/verify must say whether it accepted")
+}

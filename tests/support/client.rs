@@ -1,0 +1,113 @@
+//! An HTTP client for tests: one connection pool, name and password with each request.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value as Json, json};
+
+/// Name of the first admin of every test server.
+pub const ADMIN: &str = "admin";
+/// Password of that admin.
+pub const PASSWORD: &str = "correct-horse-battery";
+
+/// Calls one server.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    /// `http://127.0.0.1:PORT`.
+    pub base: String,
+    authorization: String,
+}
+
+/// A JSON-RPC error as the caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcError {
+    /// The number.
+    pub code: i64,
+    /// `data.kind`.
+    pub kind: String,
+    /// The text.
+    pub message: String,
+}
+
+static CALLS: AtomicU64 = AtomicU64::new(1);
+
+impl Client {
+    /// A client that logs in as the admin.
+    pub fn new(base: &str) -> Self {
+        Self::as_operator(base, ADMIN, PASSWORD)
+    }
+
+    /// A client that logs in with that name and password.
+    pub fn as_operator(base: &str, name: &str, password: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .build();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        Self { agent: config.into(), base: base.to_owned(), authorization: format!("Basic {encoded}") }
+    }
+
+    /// Posts a body; returns status and answer (`null` for none). An error is one of the connection.
+    pub fn post(&self, path: &str, body: &str) -> Result<(u16, Json), ureq::Error> {
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("Authorization", &self.authorization)
+            .header("Content-Type", "application/json");
+        let mut answer = request.send(body)?;
+        let text = answer.body_mut().read_to_string()?;
+        Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Json::Null)))
+    }
+
+    /// Gets a page; returns status and text.
+    pub fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {
+        let mut answer = self.agent.get(format!("{}{path}", self.base)).call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// Calls a method over JSON-RPC. An outer error is one of the connection.
+    pub fn try_call(&self, method: &str, params: &Json) -> Result<Result<Json, RpcError>, ureq::Error> {
+        let id = CALLS.fetch_add(1, Ordering::Relaxed);
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let (status, answer) = self.post("/rpc", &request.to_string())?;
+        assert!(status == 200 || status == 403, "{method}: status {status}");
+        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(id)), "{method}");
+        Ok(match answer.get("result") {
+            Some(result) => Ok(result.clone()),
+            None => Err(RpcError {
+                code: answer["error"]["code"].as_i64().expect("an error has a code"),
+                kind: answer["error"]["data"]["kind"].as_str().expect("an error has a kind").to_owned(),
+                message: answer["error"]["message"].as_str().expect("an error has a text").to_owned(),
+            }),
+        })
+    }
+
+    /// Calls a method that must be answered.
+    pub fn call(&self, method: &str, params: Json) -> Result<Json, RpcError> {
+        self.try_call(method, &params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Calls a method that must succeed.
+    pub fn ok(&self, method: &str, params: Json) -> Json {
+        self.call(method, params).unwrap_or_else(|error| panic!("{method}: {error:?}"))
+    }
+
+    /// Calls a method that must fail.
+    pub fn error(&self, method: &str, params: Json) -> RpcError {
+        match self.call(method, params) {
+            Err(error) => error,
+            Ok(result) => panic!("{method} must fail, it answered {result}"),
+        }
+    }
+
+    /// Calls a method in the DualShield envelope.
+    pub fn das5(&self, method: &str, params: &Json) -> Json {
+        let (status, answer) = self
+            .post(&format!("/das5/rest/{method}"), &params.to_string())
+            .unwrap_or_else(|error| panic!("{method}: {error}"));
+        assert!(status == 200 || status == 403, "{method}: status {status}");
+        answer
+    }
+}

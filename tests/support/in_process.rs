@@ -1,0 +1,108 @@
+//! A server in this process: the real router, a real database file, a virtual bus, and a clock that only the
+//! test moves.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use firmware_fixtures::attach::VirtualBus;
+use fobd::access::{password, role::Role};
+use fobd::app::App;
+use fobd::devices::handle::Devices;
+use fobd::http;
+use fobd::otp::time::{Clock, Timestamp};
+use fobd::store::catalogue::DEFAULT_REPOSITORY;
+use fobd::store::{Location, Store, Synchronous};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::client::{ADMIN, Client, PASSWORD};
+
+/// A clock that stands still until it is moved.
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Moves it on.
+    pub fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a test moves the clock by less than an age");
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A running server.
+pub struct InProcess {
+    /// A client that is logged in as the admin.
+    pub client: Client,
+    /// The time.
+    pub clock: Arc<ManualClock>,
+    /// What is plugged in.
+    pub bus: VirtualBus,
+    /// The server itself.
+    pub app: Arc<App>,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Runtime,
+    _dir: tempfile::TempDir,
+}
+
+impl InProcess {
+    /// Starts a server with that bus, at 2026-01-01T00:00:00Z.
+    pub fn start(bus: VirtualBus) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let location = Location { data_dir: dir.path().to_owned(), key_file: dir.path().join("master.key") };
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000)));
+        Store::create(&location, clock.now(), |tx| {
+            tx.insert_operator(ADMIN, &password::hash(PASSWORD.as_bytes()), Role::Admin)?;
+            for (role, name) in Role::ALL.iter().filter(|(role, _)| *role != Role::Admin) {
+                tx.insert_operator(name, &password::hash(PASSWORD.as_bytes()), *role)?;
+            }
+            tx.insert_repository(DEFAULT_REPOSITORY, "")?;
+            Ok(())
+        })
+        .expect("a new store");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let buses: Vec<Arc<dyn fobd_drivers::transport::Bus>> = vec![Arc::new(bus.clone())];
+        let (app, address) = runtime.block_on(async {
+            let shared: Arc<dyn Clock> = clock.clone();
+            let store = Store::open(&location, Synchronous::Full, Arc::clone(&shared)).expect("the store");
+            let devices = Devices::start(buses, fobd_drivers::DRIVERS);
+            let app = App::start(store, devices, shared).await.expect("the server");
+            let listener =
+                http::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a listening socket");
+            let address = listener.local_addr().expect("an address");
+            tokio::spawn(http::serve(Arc::clone(&app), listener, async move {
+                let _ = stopped.await;
+            }));
+            (app, address)
+        });
+        let client = Client::new(&format!("http://{address}"));
+        Self { client, clock, bus, app, stop: Some(stop), runtime, _dir: dir }
+    }
+
+    /// A client that is logged in with a role; each role has an operator of its name.
+    pub fn with_role(&self, role: &str) -> Client {
+        Client::as_operator(&self.client.base, role, PASSWORD)
+    }
+
+    /// Runs something on the server's own runtime.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+    }
+}

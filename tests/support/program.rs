@@ -1,0 +1,166 @@
+//! The shipped program `fobd`, with a data directory of its own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::client::{ADMIN, Client, PASSWORD};
+
+/// How long the program may take to start or stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A data directory made by `fobd init`. Its server can be started, killed and started again.
+pub struct Installation {
+    dir: tempfile::TempDir,
+    environment: Vec<(OsString, OsString)>,
+    wrapper: Vec<OsString>,
+    arguments: Vec<OsString>,
+}
+
+/// A running server. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// A client that is logged in as the admin.
+    pub client: Client,
+}
+
+impl Installation {
+    /// Runs `fobd init`.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("password"), format!("{PASSWORD}\n")).expect("the password file");
+        let this = Self { dir, environment: Vec::new(), wrapper: Vec::new(), arguments: Vec::new() };
+        let made = fobd()
+            .args(["init", "--admin", ADMIN, "--data-dir"])
+            .arg(this.data_dir())
+            .arg("--password-file")
+            .arg(this.password_file())
+            .output()
+            .expect("fobd init runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // By default a test sees no reader, whatever is plugged into the machine it runs on.
+        this.environment("PCSCLITE_CSOCK_NAME", "/nonexistent")
+    }
+
+    /// Gives the server one more environment variable.
+    pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts the server through another program, such as `strace`.
+    pub fn wrapper<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Gives `fobd serve` one more argument.
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// The directory of the database.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A place for other files of a test.
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir().join("fobd.db")
+    }
+
+    /// The file with the admin's password.
+    pub fn password_file(&self) -> PathBuf {
+        self.dir.path().join("password")
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn start(&self) -> Server {
+        let mut command = match self.wrapper.split_first() {
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(env!("CARGO_BIN_EXE_fobd"));
+                command
+            }
+            None => fobd(),
+        };
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(self.data_dir())
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("fobd serve starts");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut line).expect("a line of output");
+        let Some(base) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.kill();
+            panic!("fobd serve did not start: {line:?}");
+        };
+        Server { client: Client::new(base), child }
+    }
+}
+
+impl Server {
+    /// Ends it as a power cut would, as far as a process can: SIGKILL.
+    pub fn kill_9(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Asks it to stop (SIGTERM) and waits; it must end well.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().expect("wait") {
+                Some(status) => break assert!(status.success(), "fobd serve ended with {status}"),
+                None if Instant::now() > deadline => panic!("fobd serve does not stop"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Sends a signal by name, and does not wait.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program under test.
+pub fn fobd() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_fobd"))
+}
+
+/// A program that `scripts/setup.sh test` has installed into the Python environment of the tests.
+pub fn python_tool(name: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/venv/bin").join(name);
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
+    Command::new(path)
+}
