@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
@@ -62,7 +62,9 @@ async fn rpc(
     }
     match jsonrpc::answer(&Context { app, caller }, &body).await {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(answer) if jsonrpc::is_forbidden(&answer) => (StatusCode::FORBIDDEN, Json(answer)).into_response(),
+        Some(answer) if jsonrpc::is_forbidden(&answer) => {
+            (StatusCode::FORBIDDEN, Json(answer)).into_response()
+        }
         Some(answer) => Json(answer).into_response(),
     }
 }

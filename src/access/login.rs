@@ -94,12 +94,10 @@ impl Logins {
             return Err(Refused::Denied);
         }
         let name = credentials.name.clone();
-        let operator =
-            store.read(move |reader| Ok::<_, StoreError>(reader.operator(&name)?)).await?;
+        let operator = store.read(move |reader| Ok::<_, StoreError>(reader.operator(&name)?)).await?;
         let operator = operator.filter(|operator| !operator.disabled);
         let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
-        let fits =
-            self.passwords.fits(credentials.password, hash).await.map_err(|_| Refused::Unavailable)?;
+        let fits = self.passwords.fits(credentials.password, hash).await.map_err(|_| Refused::Unavailable)?;
         match operator.filter(|_| fits) {
             Some(operator) => {
                 self.attempts.succeeded(&who);

@@ -126,7 +126,7 @@ impl<'r> Row<'r> {
             match columns.get_mut(index) {
                 Some(column) => *column = field.trim_start_matches('\u{feff}').trim(),
                 // A comment may have any number of commas.
-                None if field.is_empty()  => {}
+                None if field.is_empty() => {}
                 None => return Err(Problem::TooManyColumns { limit: MAX_COLUMNS }),
             }
         }

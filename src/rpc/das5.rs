@@ -20,8 +20,8 @@ pub async fn answer(context: Context, name: &str, body: &[u8]) -> Json {
 }
 
 async fn run(context: Context, name: &str, body: &[u8]) -> Result<Reply, Error> {
-    let method = methods::find(name)
-        .ok_or_else(|| Error::new(Kind::UnknownMethod, "there is no such method"))?;
+    let method =
+        methods::find(name).ok_or_else(|| Error::new(Kind::UnknownMethod, "there is no such method"))?;
     let params = if body.is_empty() {
         Map::new()
     } else {

@@ -94,8 +94,7 @@ fn typed<P: DeserializeOwned>(params: Map<String, Json>) -> Result<P, Error> {
     serde_path_to_error::deserialize(Json::Object(params)).map_err(|error| {
         let path = error.path().to_string();
         let problem = describe(&error.into_inner().to_string());
-        let message =
-            if path == "." { format!("params: {problem}") } else { format!("`{path}`: {problem}") };
+        let message = if path == "." { format!("params: {problem}") } else { format!("`{path}`: {problem}") };
         Error::new(Kind::Invalid, message)
     })
 }

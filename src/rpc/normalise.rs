@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn dotted_and_nested_names_mean_the_same() {
-        let nested = json!({"attrs": {"product": {"id": "p1"}, "user": {"domain": {"name": "a"}, "loginName": "j"}}});
-        let dotted =
-            json!({"attrs": {"product.id": "p1", "user": {"domain.name": "a", "loginNam": "j"}}});
+        let nested =
+            json!({"attrs": {"product": {"id": "p1"}, "user": {"domain": {"name": "a"}, "loginName": "j"}}});
+        let dotted = json!({"attrs": {"product.id": "p1", "user": {"domain.name": "a", "loginNam": "j"}}});
         assert_eq!(normal(dotted), Ok(nested.clone()));
         let very_dotted =
             json!({"attrs.product.id": "p1", "attrs": {"user.domain.name": "a", "user": {"loginName": "j"}}});
@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn lists_are_left_alone() {
-        let search = json!({"match": [["product.name", "=", "x"]], "return": ["product.name", {"user": ["id"]}]});
+        let search =
+            json!({"match": [["product.name", "=", "x"]], "return": ["product.name", {"user": ["id"]}]});
         assert_eq!(normal(search.clone()), Ok(search));
     }
 }

@@ -71,10 +71,8 @@ pub async fn unassign(store: &Store, caller: &Caller, token: TokenId, user: User
     let caller = caller.clone();
     store
         .write(move |tx| {
-            let assignment = tx
-                .reader()
-                .assignment_of(token, user)?
-                .ok_or_else(|| Error::not_found("tokenAssignment"))?;
+            let assignment =
+                tx.reader().assignment_of(token, user)?.ok_or_else(|| Error::not_found("tokenAssignment"))?;
             tx.delete_assignment(assignment)?;
             let mut entry = caller.did("token/delete");
             (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "unassigned");

@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
+use super::Caller;
 use super::assign::assign_in;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
-use super::Caller;
 use crate::model::id::{DomainId, ProductId, RepositoryId, UserId};
 use crate::store::catalogue::{DEFAULT_REPOSITORY, NewProduct};
 use crate::store::directory::{NewDomain, NewUser};
@@ -52,13 +52,15 @@ pub async fn user(
     wanted: Vec<Json>,
 ) -> Result<Json, Error> {
     check_name("attrs.loginName", &user.login_name)?;
-    let texts =
-        [("firstName", &user.first_name), ("lastName", &user.last_name), ("email", &user.email)];
+    let texts = [("firstName", &user.first_name), ("lastName", &user.last_name), ("email", &user.email)];
     for (field, text) in texts {
         check_text(&format!("attrs.{field}"), text)?;
     }
     if user.login_name.contains('\\') {
-        return Err(Error::invalid("attrs.loginName", "must not contain a backslash: it parts domain and name"));
+        return Err(Error::invalid(
+            "attrs.loginName",
+            "must not contain a backslash: it parts domain and name",
+        ));
     }
     let caller = caller.clone();
     store
@@ -215,7 +217,8 @@ pub(super) fn repository_or_default(
     reader: &Reader<'_>,
     named: Option<&Selector>,
 ) -> Result<RepositoryId, Error> {
-    let default = || Selector::Attributes(std::iter::once(("name".into(), DEFAULT_REPOSITORY.into())).collect());
+    let default =
+        || Selector::Attributes(std::iter::once(("name".into(), DEFAULT_REPOSITORY.into())).collect());
     let selector = named.cloned().unwrap_or_else(default);
     Ok(RepositoryId(selector.find(reader, &objects::REPOSITORY)?))
 }

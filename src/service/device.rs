@@ -28,9 +28,9 @@ pub fn kind_of(error: &DeviceError) -> Kind {
         DeviceError::Unusable { .. } | DeviceError::DriverPanicked { .. } => Kind::DeviceFailed,
         DeviceError::Stopping => Kind::Unavailable,
         DeviceError::Driver(error) => match error {
-            DriverError::Transport(TransportError::Gone { .. } | TransportError::ServiceUnavailable { .. }) => {
-                Kind::DeviceGone
-            }
+            DriverError::Transport(
+                TransportError::Gone { .. } | TransportError::ServiceUnavailable { .. },
+            ) => Kind::DeviceGone,
             DriverError::Transport(TransportError::Busy) => Kind::DeviceBusy,
             DriverError::Transport(_)
             | DriverError::Refused { .. }
@@ -57,7 +57,8 @@ fn show(device: &DeviceView) -> Json {
     let info = device.info.as_ref();
     let capabilities = info.map(|info| {
         let can = &info.capabilities;
-        let algorithms: Vec<&str> = can.algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect();
+        let algorithms: Vec<&str> =
+            can.algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect();
         json!({
             "algorithms": algorithms,
             "digits": can.digits,
@@ -106,9 +107,8 @@ pub async fn slots(app: &App, device: &DeviceId, unlock: Option<LockCode>) -> Re
         .iter()
         .map(|slot| {
             let name = slot.slot.to_string();
-            let token = tokens
-                .get(&name)
-                .map(|(token, serial)| json!({ "id": token.to_string(), "serial": serial }));
+            let token =
+                tokens.get(&name).map(|(token, serial)| json!({ "id": token.to_string(), "serial": serial }));
             json!({
                 "slot": name,
                 "name": name,
@@ -146,7 +146,8 @@ pub async fn calculate(
     let factor = match found.kind {
         Some(driver::Kind::Totp) => {
             let step = found.time_step.and_then(|seconds| TimeStep::from_secs(seconds).ok());
-            let step = step.ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
+            let step =
+                step.ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
             MovingFactor::TimeStep(step.step_at(time.unwrap_or_else(|| app.clock.now())))
         }
         Some(driver::Kind::Hotp) | None => MovingFactor::OnToken,

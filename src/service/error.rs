@@ -169,7 +169,9 @@ impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => error.into(),
-            error @ QueryError::UnknownAttribute { .. } => Self::new(Kind::UnknownAttribute, error.to_string()),
+            error @ QueryError::UnknownAttribute { .. } => {
+                Self::new(Kind::UnknownAttribute, error.to_string())
+            }
             error => Self::new(Kind::Invalid, error.to_string()),
         }
     }

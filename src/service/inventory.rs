@@ -155,6 +155,9 @@ mod tests {
     #[test]
     fn a_named_domain_leaves_the_login_name_as_it_is() {
         let both = serde_json::json!({"domain": {"id": "d1"}, "loginName": "a\\b"});
-        assert_eq!(conditions(both), [("domain.id".into(), "d1".into()), ("loginName".into(), "a\\b".into())]);
+        assert_eq!(
+            conditions(both),
+            [("domain.id".into(), "d1".into()), ("loginName".into(), "a\\b".into())]
+        );
     }
 }

@@ -355,7 +355,10 @@ fn check_capabilities(device: &DeviceView, credential: &Credential, touch: bool)
     let can = &info.capabilities;
     let parameters = &credential.parameters;
     let unsupported = |what: String| {
-        Err(Error::new(Kind::DeviceUnsupported, format!("{} ({}) cannot do {what}", info.model, info.firmware)))
+        Err(Error::new(
+            Kind::DeviceUnsupported,
+            format!("{} ({}) cannot do {what}", info.model, info.firmware),
+        ))
     };
     match parameters.kind {
         Otp::Hotp if !can.hotp => return unsupported("HOTP".to_owned()),
@@ -493,8 +496,10 @@ impl Run {
             Err(error) => {
                 let (kind, text) = (kind_of(&error), error.to_string());
                 // Only a clear refusal says that the slot is as it was.
-                let refused =
-                    matches!(kind, Kind::SlotEmpty | Kind::DeviceLocked | Kind::DeviceUnsupported | Kind::Invalid);
+                let refused = matches!(
+                    kind,
+                    Kind::SlotEmpty | Kind::DeviceLocked | Kind::DeviceUnsupported | Kind::Invalid
+                );
                 let state = if refused { JobState::Undone } else { JobState::WipeBeforeUse };
                 let message = text.clone();
                 self.app.store.write(move |tx| Ok::<_, Error>(tx.move_job(job, state, &message)?)).await?;

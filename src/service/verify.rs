@@ -94,7 +94,8 @@ impl Decision for Verify {
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
             candidates: holders.iter().filter_map(|held| self.candidate(rows, *held)).collect(),
         };
-        let verdict = core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
+        let verdict =
+            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
         put_back(rows, &holders, user, self.question.source.as_ref(), subject);
         let (answer, holder, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {

@@ -65,9 +65,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if the name is taken.
     pub fn insert_repository(&self, name: &str, description: &str) -> Result<RepositoryId, StoreError> {
-        let mut insert = self.connection().prepare_cached(
-            "INSERT INTO repositories (name, description, created_ms) VALUES (?1, ?2, ?3)",
-        )?;
+        let mut insert = self
+            .connection()
+            .prepare_cached("INSERT INTO repositories (name, description, created_ms) VALUES (?1, ?2, ?3)")?;
         Ok(RepositoryId(insert.insert((name, description, self.now().as_millis()))?))
     }
 }

@@ -156,7 +156,8 @@ impl Rows {
         let mut source = connection
             .prepare_cached("SELECT failures, locked_until_ms FROM source_states WHERE source = ?1")?;
         for name in wanted.iter().filter_map(|keys| keys.source.as_ref()) {
-            let throttle = source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
+            let throttle =
+                source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
             self.loaded.sources.insert(name.clone(), throttle.clone());
             self.sources.insert(name.clone(), throttle);
         }

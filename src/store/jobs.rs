@@ -158,11 +158,9 @@ impl Tx<'_> {
     /// [`StoreError`] if there is no such job.
     pub fn undo_job(&self, job: JobId, error: &str) -> Result<(), StoreError> {
         let connection = self.connection();
-        let (token, undo): (Option<i64>, Undo) =
-            connection.prepare_cached("SELECT token_id, undo FROM jobs WHERE id = ?1")?.query_row(
-                [job.0],
-                |row| Ok((row.get(0)?, read_text(row, 1, Undo::parse)?)),
-            )?;
+        let (token, undo): (Option<i64>, Undo) = connection
+            .prepare_cached("SELECT token_id, undo FROM jobs WHERE id = ?1")?
+            .query_row([job.0], |row| Ok((row.get(0)?, read_text(row, 1, Undo::parse)?)))?;
         self.move_job(job, JobState::Undone, error)?;
         match (token, undo) {
             (Some(token), Undo::Token) => self.delete_token(TokenId(token)),
@@ -189,7 +187,11 @@ impl Tx<'_> {
         )?;
         let orphans = select
             .query_map([], |row| {
-                Ok((JobId(row.get(0)?), read_text(row, 1, JobState::parse)?, read_text(row, 2, Action::parse)?))
+                Ok((
+                    JobId(row.get(0)?),
+                    read_text(row, 1, JobState::parse)?,
+                    read_text(row, 2, Action::parse)?,
+                ))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for &(job, state, action) in &orphans {

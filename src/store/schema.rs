@@ -47,7 +47,10 @@ pub(super) fn open_writer(path: &Path, synchronous: Synchronous) -> Result<Conne
     let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(StoreError::Unusable { path: path.to_owned(), problem: "it cannot use write-ahead logging" });
+        return Err(StoreError::Unusable {
+            path: path.to_owned(),
+            problem: "it cannot use write-ahead logging",
+        });
     }
     connection.pragma_update(
         None,

@@ -172,8 +172,8 @@ impl MasterKey {
     }
 
     fn derive(&self, label: &[u8]) -> [u8; 32] {
-        let mut mac =
-            <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&*self.key).expect("HMAC takes keys of any length");
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&*self.key)
+            .expect("HMAC takes keys of any length");
         mac.update(label);
         mac.finalize().into_bytes().into()
     }
@@ -211,7 +211,11 @@ impl Vault {
             .try_into()
             .map_err(|_| StoreError::Key(KeyError::Missing("master_key_check")))?;
         if !bool::from(check.ct_eq(&master.check_value())) {
-            return Err(StoreError::Key(KeyError::Wrong { path: master.path.clone(), needed, found: master.id() }));
+            return Err(StoreError::Key(KeyError::Wrong {
+                path: master.path.clone(),
+                needed,
+                found: master.id(),
+            }));
         }
         let wrapper = cipher(&master.key);
         let unwrap_key = |name: &'static str| -> Result<KeyBytes, StoreError> {

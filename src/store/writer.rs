@@ -222,7 +222,9 @@ impl State {
             }
         }
         for answer in answers {
-            answer(outcome.as_ref().map(|&()| ()).map_err(|error| StoreError::NotCommitted(error.to_string())));
+            answer(
+                outcome.as_ref().map(|&()| ()).map_err(|error| StoreError::NotCommitted(error.to_string())),
+            );
         }
     }
 

@@ -61,7 +61,9 @@ fn named(
     let Some(selector) = selector else { return Ok(None) };
     match selector.find(reader, object) {
         Ok(id) => Ok(Some(Some(id))),
-        Err(error) if matches!(error.kind, Kind::UserNotFound | Kind::DomainNotFound | Kind::TokenNotFound) => {
+        Err(error)
+            if matches!(error.kind, Kind::UserNotFound | Kind::DomainNotFound | Kind::TokenNotFound) =>
+        {
             Ok(Some(None))
         }
         Err(error) => Err(error),

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use fobd_drivers::token::LockCode;
 
-use super::super::params::{
-    DeviceCalculate, DeviceErase, DeviceProgram, DeviceSlots, Nothing, SecretText,
-};
+use super::super::params::{DeviceCalculate, DeviceErase, DeviceProgram, DeviceSlots, Nothing, SecretText};
 use super::super::{Context, Reply};
 use crate::devices::DeviceId;
 use crate::otp::time::Timestamp;
+use crate::service::device;
 use crate::service::error::Error;
 use crate::service::program::{self, EraseRequest, ProgramRequest, Target};
-use crate::service::device;
 
 /// Longest wait for a job in one request, in seconds.
 const MOST_WAIT: f64 = 60.0;

@@ -1,8 +1,6 @@
 //! Domains, users, products, repositories.
 
-use super::super::params::{
-    Create, DomainAttrs, ProductAttrs, RepositoryAttrs, SearchParams, UserAttrs,
-};
+use super::super::params::{Create, DomainAttrs, ProductAttrs, RepositoryAttrs, SearchParams, UserAttrs};
 use super::super::{Context, Reply};
 use super::search;
 use crate::model::id::DomainId;

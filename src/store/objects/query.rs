@@ -233,11 +233,13 @@ impl Select {
     /// Walks a path; returns the column to show, the column to compare, and how.
     fn column(&mut self, path: &str) -> Result<(String, String, Kind), QueryError> {
         let (object, alias, name) = self.walk(path)?;
-        let unknown = || QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() };
+        let unknown =
+            || QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() };
         let attribute = object.attributes.iter().find(|a| a.name == name).ok_or_else(unknown)?;
         if let Some(extra) = attribute.extra {
             let joined = format!("{alias}_{}", extra.name);
-            let clause = format!(" LEFT JOIN {} {joined} ON {joined}.{} = {alias}.id", extra.table, extra.key);
+            let clause =
+                format!(" LEFT JOIN {} {joined} ON {joined}.{} = {alias}.id", extra.table, extra.key);
             self.joins.insert(joined, clause);
         }
         let show = attribute.column.replace("{}", &alias);

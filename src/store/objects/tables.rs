@@ -123,10 +123,7 @@ pub static TOKEN: Object = Object {
         attribute("dateCreated", "{}.created_ms", Kind::Time),
         attribute("lastUpdated", "{}.updated_ms", Kind::Time),
     ],
-    links: &[
-        link("product", "{}.product_id", &PRODUCT),
-        link("repository", "{}.repository_id", &REPOSITORY),
-    ],
+    links: &[link("product", "{}.product_id", &PRODUCT), link("repository", "{}.repository_id", &REPOSITORY)],
     collections: &[
         Collection {
             name: "users",
