@@ -1,4 +1,184 @@
-//! The command line.
+//! The command line as a client of a running server: one JSON-RPC call, or a few, per command.
+//!
+//! Results go to standard output, as tables for people or, with `--json`, as the result object of the call;
+//! everything else goes to standard error. Passwords, PINs and access codes come from files, standard input or
+//! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
+//! the server spends them at once.
+//!
+//! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
+//! and have none of the client's options.
+
+mod ask;
+pub mod call;
+pub mod catalogue;
+pub mod client;
+pub mod device;
+pub mod error;
 pub mod init;
+pub mod job;
+mod output;
+#[cfg(test)]
+mod playback;
+pub mod selector;
 pub mod serve;
+mod session;
 pub mod system_clock;
+pub mod token;
+pub mod user;
+pub mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use self::ask::{Ask as _, Terminal};
+use self::client::{Client, Endpoint};
+use self::error::{CliError, Outcome};
+use self::session::Session;
+
+/// The exit codes, for the help texts.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; the passcode was accepted
+  1  the passcode was rejected
+  2  the command line, a file named in it or an answer to a prompt is wrong
+  3  the server or the device refused
+  4  the server cannot be reached or is not understood
+  5  name or password are wrong, or the role does not allow it
+  6  a job goes on in the server, or waits for somebody";
+
+/// Where the server is and who asks.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Globals {
+    /// Address of the server.
+    #[arg(
+        long,
+        global = true,
+        env = "FOBD_SERVER",
+        default_value = "http://127.0.0.1:8480",
+        value_name = "URL"
+    )]
+    pub server: String,
+    /// Operator to log in as.
+    #[arg(long, global = true, env = "FOBD_USER", default_value = "admin", value_name = "NAME", value_parser = operator_name)]
+    pub operator: String,
+    /// File with the operator's password; without one, a terminal is asked.
+    #[arg(long, global = true, env = "FOBD_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Send passwords and PINs over plain HTTP to a server on another machine.
+    #[arg(long, global = true, env = "FOBD_PLAIN_HTTP")]
+    pub plain_http: bool,
+    /// Print the result as JSON, and errors as JSON on standard error.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Everything a client can ask for.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// Devices that are plugged in.
+    Device(Noun<device::DeviceCommand>),
+    /// Jobs: what became of `device program` and `device erase`.
+    Job(Noun<job::JobCommand>),
+    /// Tokens of the inventory.
+    Token(Noun<token::TokenCommand>),
+    /// Users whom tokens are assigned to.
+    User(Noun<user::UserCommand>),
+    /// Domains that users are in.
+    Domain(Noun<catalogue::DomainCommand>),
+    /// Products: models of tokens.
+    Product(Noun<catalogue::ProductCommand>),
+    /// Repositories: stocks of tokens.
+    Repository(Noun<catalogue::RepositoryCommand>),
+    /// Verify a user's passcode.
+    Verify(Verb<verify::VerifyArgs>),
+    /// Call any method of the API.
+    Call(Verb<call::CallArgs>),
+}
+
+/// A command with commands of its own.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Noun<C: clap::Subcommand> {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: C,
+}
+
+/// A command by itself.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Verb<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+/// HTTP Basic cannot say a name with a colon (RFC 7617 §2).
+fn operator_name(name: &str) -> Result<String, &'static str> {
+    if name.contains(':') { Err("a name cannot hold a colon") } else { Ok(name.to_owned()) }
+}
+
+/// Carries a command out and reports on the standard streams.
+#[must_use]
+pub fn run(command: &Command) -> ExitCode {
+    let globals = command.globals();
+    let mut terminal = Terminal;
+    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    let result = connect(globals, &mut terminal).and_then(|client| {
+        let mut session = Session::new(client, &mut out, &mut notes, &mut terminal, globals.json);
+        command.run(&mut session)
+    });
+    match result {
+        Ok(outcome) => outcome.exit_code(),
+        Err(error) => {
+            output::report(&error, globals.json, &mut notes);
+            error.exit_code()
+        }
+    }
+}
+
+fn connect(globals: &Globals, terminal: &mut Terminal) -> Result<Client, CliError> {
+    let endpoint = Endpoint::parse(&globals.server, globals.plain_http)?;
+    let password = match &globals.password_file {
+        Some(path) => ask::secret_file(path)?,
+        None => terminal
+            .hidden(&format!("Password of {}: ", globals.operator))
+            .map_err(|_| CliError::NoTerminal { what: "password", instead: "--password-file" })?,
+    };
+    Ok(Client::new(endpoint, &globals.operator, &password))
+}
+
+impl Command {
+    fn globals(&self) -> &Globals {
+        match self {
+            Self::Device(noun) => &noun.globals,
+            Self::Job(noun) => &noun.globals,
+            Self::Token(noun) => &noun.globals,
+            Self::User(noun) => &noun.globals,
+            Self::Domain(noun) => &noun.globals,
+            Self::Product(noun) => &noun.globals,
+            Self::Repository(noun) => &noun.globals,
+            Self::Verify(verb) => &verb.globals,
+            Self::Call(verb) => &verb.globals,
+        }
+    }
+
+    fn run(&self, session: &mut Session<'_>) -> Result<Outcome, CliError> {
+        match self {
+            Self::Device(noun) => noun.command.run(session),
+            Self::Job(noun) => noun.command.run(session),
+            Self::Token(noun) => noun.command.run(session),
+            Self::User(noun) => noun.command.run(session),
+            Self::Domain(noun) => noun.command.run(session),
+            Self::Product(noun) => noun.command.run(session),
+            Self::Repository(noun) => noun.command.run(session),
+            Self::Verify(verb) => verb.args.run(session),
+            Self::Call(verb) => verb.args.run(session),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What a command comes to, and the exit code for it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::client::ClientError;
+
+/// A command that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or accepted.
+    Done,
+    /// The passcode was rejected.
+    Rejected,
+    /// A job goes on in the server.
+    Unfinished,
+}
+
+impl Outcome {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Done => 0,
+            Self::Rejected => 1,
+            Self::Unfinished => 6,
+        })
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The call failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A call on behalf of a job failed; the job itself goes on.
+    #[error("{source}")]
+    Following {
+        /// The job.
+        job: String,
+        /// What failed.
+        #[source]
+        source: ClientError,
+    },
+    /// The server answered, but not what the API says.
+    #[error("the server's answer to {method} lacks `{member}`")]
+    Reply {
+        /// The method called.
+        method: &'static str,
+        /// What is missing.
+        member: &'static str,
+    },
+    /// A job ended without success.
+    #[error("job {job} ended as {state}: {detail}")]
+    Job {
+        /// The job.
+        job: String,
+        /// Its state.
+        state: String,
+        /// What the server says of it.
+        detail: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file holds no UTF-8 text.
+    #[error("{} is not UTF-8 text", .path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is too large for one request.
+    #[error("{} has {bytes} bytes, which is more than one request takes", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A file or an answer is empty.
+    #[error("the {what} is empty")]
+    Empty {
+        /// What was to be given.
+        what: &'static str,
+    },
+    /// Two answers should be equal.
+    #[error("the two PINs differ")]
+    PinsDiffer,
+    /// There is nobody to ask.
+    #[error("cannot ask for the {what}: there is no terminal")]
+    NoTerminal {
+        /// What was to be asked.
+        what: &'static str,
+        /// The option to use.
+        instead: &'static str,
+    },
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {0}")]
+    Input(#[source] std::io::Error),
+    /// The parameters of `call` are no JSON.
+    #[error("the parameters are not JSON: {0}")]
+    Parameters(#[source] serde_json::Error),
+    /// Somebody said no.
+    #[error("not confirmed, nothing was done")]
+    NotConfirmed,
+}
+
+impl CliError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Client(error) | Self::Following { source: error, .. } => match error {
+                ClientError::Refused { .. } => 3,
+                ClientError::BadServer { .. } | ClientError::PlainHttp { .. } => 2,
+                ClientError::Unreachable { .. }
+                | ClientError::Overloaded { .. }
+                | ClientError::NotUnderstood { .. } => 4,
+                ClientError::Unauthorised { .. } | ClientError::Forbidden { .. } => 5,
+            },
+            Self::Job { .. } => 3,
+            Self::Reply { .. } => 4,
+            Self::Read { .. }
+            | Self::NotText { .. }
+            | Self::TooLarge { .. }
+            | Self::Empty { .. }
+            | Self::PinsDiffer
+            | Self::NoTerminal { .. }
+            | Self::Input(_)
+            | Self::Parameters(_)
+            | Self::NotConfirmed => 2,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Client(error) => error.hint(),
+            Self::Following { job, .. } => {
+                Some(format!("the job goes on in the server: `fobd job show {job}` tells how it stands"))
+            }
+            Self::Job { job, state, .. } if state == "wipe_before_use" => {
+                Some(format!("erase the slot before use, or try `fobd job resume {job}`"))
+            }
+            Self::NotText { .. } => Some("convert it first, for example with `iconv -t UTF-8`".to_owned()),
+            Self::TooLarge { .. } => Some("send it as a stream to POST /import".to_owned()),
+            Self::NoTerminal { instead, .. } => Some(format!("use {instead}")),
+            Self::NotConfirmed => Some("--yes confirms beforehand".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What every command works with: the server, the streams, the people, and the form of the output.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::ask::Ask;
+use super::client::{Client, ClientError};
+use super::error::{CliError, Outcome};
+use super::output::{self, Column};
+
+/// One command at work.
+pub(crate) struct Session<'a> {
+    client: Client,
+    out: &'a mut dyn Write,
+    notes: &'a mut dyn Write,
+    pub(crate) ask: &'a mut dyn Ask,
+    json: bool,
+    /// Between two looks at a job.
+    pub(crate) poll: Duration,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        client: Client,
+        out: &'a mut dyn Write,
+        notes: &'a mut dyn Write,
+        ask: &'a mut dyn Ask,
+        json: bool,
+    ) -> Self {
+        Self { client, out, notes, ask, json, poll: Duration::from_millis(250) }
+    }
+
+    /// Calls a method.
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
+        self.client.call(method, params)
+    }
+
+    /// Prints a result: the text for people, or the JSON.
+    pub(crate) fn show(&mut self, result: &Value, text: impl FnOnce(&Value) -> String) -> Outcome {
+        let shown = if self.json { format!("{result:#}\n") } else { text(result) };
+        // A reader who has seen enough (`| head`) is no error.
+        let _ = self.out.write_all(shown.as_bytes()).and_then(|()| self.out.flush());
+        Outcome::Done
+    }
+
+    /// Tells people something beside the result.
+    pub(crate) fn note(&mut self, text: &str) {
+        if !self.json {
+            let _ = writeln!(self.notes, "{}", output::printable(text));
+        }
+    }
+
+    /// Tells where a job stands, to programs too.
+    pub(crate) fn progress(&mut self, state: &str, text: &str) {
+        let line = if self.json { json!({ "state": state }).to_string() } else { output::printable(text) };
+        let _ = writeln!(self.notes, "{line}");
+    }
+
+    /// Prints `{total, rows}` as a table, and how many more there are.
+    pub(crate) fn table(
+        &mut self,
+        method: &'static str,
+        result: &Value,
+        columns: &[Column],
+    ) -> Result<Outcome, CliError> {
+        let missing = CliError::Reply { method, member: "rows" };
+        let rows = result.get("rows").and_then(Value::as_array).ok_or(missing)?;
+        let outcome = self.show(result, |_| output::table(columns, rows));
+        let total = result.get("total").and_then(Value::as_u64).unwrap_or(0);
+        if total > rows.len() as u64 {
+            self.note(&format!("{} of {total} shown: --max and --offset show others", rows.len()));
+        }
+        Ok(outcome)
+    }
+
+    /// Searches and prints a table.
+    pub(crate) fn search(
+        &mut self,
+        method: &'static str,
+        matches: &[Value],
+        page: &Page,
+        columns: &[Column],
+    ) -> Result<Outcome, CliError> {
+        let wanted: Vec<&str> =
+            std::iter::once("id").chain(columns.iter().map(|column| column.path)).collect();
+        let mut params =
+            json!({ "return": wanted, "sort": page.sort, "max": page.max, "offset": page.offset });
+        if !matches.is_empty() {
+            params["match"] = Value::from(matches);
+        }
+        let result = self.call(method, &params)?;
+        self.table(method, &result, columns)
+    }
+
+    /// Creates an object and tells its id.
+    pub(crate) fn create(
+        &mut self,
+        method: &'static str,
+        attrs: Map<String, Value>,
+        what: &str,
+    ) -> Result<Outcome, CliError> {
+        let result = self.call(method, &json!({ "attrs": attrs, "return": ["id"] }))?;
+        let id = result.get("id").and_then(Value::as_str).ok_or(CliError::Reply { method, member: "id" })?;
+        let done = format!("{} added ({})\n", output::printable(what), output::printable(id));
+        Ok(self.show(&result, |_| done))
+    }
+}
+
+/// The part of a search result that is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) sort: &'static str,
+    pub(crate) max: u32,
+    pub(crate) offset: u32,
+}
+
+/// Which part of a list to show.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PageArgs {
+    /// Show at most this many.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    max: u32,
+    /// Leave out this many first.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: u32,
+}
+
+impl PageArgs {
+    pub(crate) fn sorted_by(&self, sort: &'static str) -> Page {
+        Page { sort, max: self.max, offset: self.offset }
+    }
+}
+
+/// One comparison of a search.
+pub(crate) fn equal(attribute: &str, value: impl Into<Value>) -> Value {
+    Value::Array(vec![attribute.into(), "=".into(), value.into()])
+}
+
+/// Adds an attribute if there is a value for it.
+pub(crate) fn put(attrs: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        attrs.insert(name.to_owned(), value.into());
+    }
+}

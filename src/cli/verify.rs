@@ -1,0 +1,49 @@
+//! `fobd verify`: what a login would get.
+
+use serde_json::json;
+
+use super::EXIT_CODES;
+use super::ask;
+use super::error::{CliError, Outcome};
+use super::selector::{self, User};
+use super::session::Session;
+
+const EXAMPLES: &str = "\
+Examples:
+  fobd verify 'acme\\alice'
+  printf '1234755224\\n' | fobd verify 'acme\\alice' --token 10000042";
+
+/// `fobd verify`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct VerifyArgs {
+    /// The user. PIN and passcode are read as one line from standard input, or asked for.
+    #[arg(value_name = "DOMAIN\\LOGIN")]
+    user: User,
+    /// Only this token, by its serial.
+    #[arg(long, value_name = "SERIAL")]
+    token: Option<String>,
+}
+
+impl VerifyArgs {
+    pub(super) fn run(&self, session: &mut Session<'_>) -> Result<Outcome, CliError> {
+        let typed = if session.ask.attended() {
+            let no_terminal =
+                |_| CliError::NoTerminal { what: "PIN and passcode", instead: "standard input" };
+            session.ask.hidden("PIN and passcode: ").map_err(no_terminal)?
+        } else {
+            session.ask.line("").map_err(CliError::Input)?.unwrap_or_default()
+        };
+        let typed = ask::not_empty("PIN and passcode", typed)?;
+        let mut params = json!({ "user": self.user.selector(), "credential": { "otp": typed.as_str() } });
+        if let Some(serial) = &self.token {
+            params["token"] = selector::token(serial);
+        }
+        let method = "auth/verify";
+        let result = session.call(method, &params)?;
+        let accepted = result["accepted"].as_bool().ok_or(CliError::Reply { method, member: "accepted" })?;
+        let word = if accepted { "accepted\n" } else { "rejected\n" };
+        session.show(&result, |_| word.to_owned());
+        Ok(if accepted { Outcome::Done } else { Outcome::Rejected })
+    }
+}
