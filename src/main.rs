@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use fobd::cli::{init, serve};
+use fobd::cli::{self, init, serve};
 
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = cli::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,6 +17,8 @@ struct Arguments {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Client(command) => return cli::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -151,8 +151,8 @@ impl CliError {
             Self::Following { job, .. } => {
                 Some(format!("the job goes on in the server: `fobd job show {job}` tells how it stands"))
             }
-            Self::Job { job, state, .. } if state == "wipe_before_use" => {
-                Some(format!("erase the slot before use, or try `fobd job resume {job}`"))
+            Self::Job { state, .. } if state == "wipe_before_use" => {
+                Some("empty the slot before anything else: `fobd device erase`".to_owned())
             }
             Self::NotText { .. } => Some("convert it first, for example with `iconv -t UTF-8`".to_owned()),
             Self::TooLarge { .. } => Some("send it as a stream to POST /import".to_owned()),

@@ -34,24 +34,6 @@ pub enum JobCommand {
         /// The passcode that the device shows; it is spent by this. Without it, it is asked for.
         passcode: Option<String>,
     },
-    /// Take an interrupted job up again.
-    #[command(after_help = "Example:\n  fobd job resume j12")]
-    Resume {
-        /// The job.
-        job: String,
-    },
-    /// Undo a job, as far as the device allows.
-    #[command(after_help = "Example:\n  fobd job undo j12")]
-    Undo {
-        /// The job.
-        job: String,
-    },
-    /// Cancel a job that has not written yet.
-    #[command(after_help = "Example:\n  fobd job cancel j12")]
-    Cancel {
-        /// The job.
-        job: String,
-    },
 }
 
 impl JobCommand {
@@ -70,16 +52,8 @@ impl JobCommand {
                 Some(result) => Ok(session.show(&result, state_line)),
                 None => Err(CliError::Empty { what: "passcode" }),
             },
-            Self::Resume { job } => simple(session, "job/resume", job),
-            Self::Undo { job } => simple(session, "job/undo", job),
-            Self::Cancel { job } => simple(session, "job/cancel", job),
         }
     }
-}
-
-fn simple(session: &mut Session<'_>, method: &str, job: &str) -> Result<Outcome, CliError> {
-    let result = session.call(method, &json!({ "job": job }))?;
-    Ok(session.show(&result, state_line))
 }
 
 fn state_line(result: &Value) -> String {

@@ -16,7 +16,7 @@ use fobd_drivers::token::{Driver, Token};
 use fobd_drivers::transport::{Bus, Candidate, TransportError};
 
 use super::queue::{Aftermath, Job, Next, Queue};
-use super::registry::Position;
+use super::registry::{Change, Position};
 use super::shared::Shared;
 use super::{DeviceError, DeviceId};
 
@@ -140,7 +140,9 @@ impl Worker {
         }));
         let (driver, token, info) = opened.unwrap_or(Err(OpenError::Panicked))?;
         let change = self.shared.report(|registry| registry.opened(self.position, driver, info));
-        tracing::info!(place = %self.candidate, ?change, "opened");
+        if let Some(Change::Opened { id, .. }) = change {
+            tracing::info!(device = %id, place = %self.candidate, "opened");
+        }
         Ok(token)
     }
 
