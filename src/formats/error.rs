@@ -155,7 +155,7 @@ pub enum Unsupported {
     EntraCsv,
     /// XML that is not PSKC.
     OtherXml,
-    /// An element of a KeyContainer that RFC 6030 does not have, as in drafts of it.
+    /// An element of a `KeyContainer` that RFC 6030 does not have, as in drafts of it.
     PskcDialect,
     /// A key that is neither for HOTP nor for TOTP.
     KeyAlgorithm,

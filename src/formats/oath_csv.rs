@@ -7,8 +7,8 @@
 //! serial, key, hotp|totp, digits, time step, sha1|sha256|sha512      LinOTP
 //! ```
 //!
-//! The key is hexadecimal, trailing columns may be missing or empty. Accepted besides: a BOM, CRLF, spaces around
-//! fields, quotes, comments (`#`), empty lines, and a header if its first column says "serial".
+//! The key is hexadecimal, trailing columns may be missing or empty. Accepted besides: a BOM, CRLF, spaces and quotes
+//! around fields, comments (`#`), empty lines, and a header if its first column says "serial".
 //!
 //! Two things these files leave open are decided here. Where no hash function is given, the length of the key tells
 //! it, as it does in privacyIDEA: 20, 32 or 64 bytes are SHA-1, SHA-256, SHA-512, marked as guessed; other lengths
@@ -16,11 +16,13 @@
 //! and means nothing; only without a sixth column is it the counter. Taking a time step for a counter would refuse
 //! passcodes; missing a counter costs a resync.
 //!
+//! Lines are cut at every comma, as those servers do. A full CSV reader would read on after a quote that is never
+//! closed and swallow the tokens on the lines below; none of these fields can hold a comma anyway.
 //! Refused by name: OCRA, TAN lists, and version 2 with its user columns.
 
-use std::io::Read;
+use std::io::{BufRead as _, Read};
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::error::{FormatError, Problem, Unsupported};
 use super::limited::{Limited, MAX_RECORD_BYTES};
@@ -32,31 +34,45 @@ const MAX_COLUMNS: usize = 6;
 
 /// The credentials of an OATH CSV file.
 pub struct Records<R: Read> {
-    reader: csv::Reader<Limited<R>>,
-    record: ByteRecord,
-    /// Whether a header may still come.
-    at_start: bool,
+    input: Limited<R>,
+    buffer: Zeroizing<Vec<u8>>,
+    /// Lines read.
+    line: u64,
+    /// Whether a line that is neither empty nor a comment was met.
+    begun: bool,
     found_any: bool,
     ended: bool,
+}
+
+/// What a line is.
+enum Line {
+    Nothing,
+    Header,
+    Credential(Box<ImportedCredential>),
 }
 
 impl<R: Read> Records<R> {
     /// Reads from a stream.
     pub fn new(input: R) -> Self {
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .trim(Trim::All)
-            .from_reader(Limited::new(input));
-        Self { reader, record: ByteRecord::new(), at_start: true, found_any: false, ended: false }
+        Self {
+            input: Limited::new(input),
+            buffer: Zeroizing::default(),
+            line: 0,
+            begun: false,
+            found_any: false,
+            ended: false,
+        }
     }
 
-    /// Reads records until one is a credential or an error. `None` at the end of the file.
+    /// Reads lines until one is a credential or wrong. `None` at the end of the file.
     fn advance(&mut self) -> Result<Option<ImportedCredential>, FormatError> {
         loop {
-            self.reader.get_mut().refill();
-            let more =
-                self.reader.read_byte_record(&mut self.record).map_err(|error| self.end_with(&error))?;
+            self.line += 1;
+            let location = Location::Line(self.line);
+            let more = self.read_line().map_err(|problem| {
+                self.ended = true;
+                FormatError::new(location, problem)
+            })?;
             if !more {
                 self.ended = true;
                 return match self.found_any {
@@ -64,40 +80,33 @@ impl<R: Read> Records<R> {
                     false => Err(FormatError::new(Location::File, Problem::NoKeys)),
                 };
             }
-            let location = Location::Line(self.record.position().map_or(0, csv::Position::line));
-            let row = Row::of(&self.record).map_err(|problem| FormatError::new(location, problem));
-            if let Some(version) = row.as_ref().ok().and_then(Row::version) {
-                if version != "1" {
-                    self.ended = true;
-                    return Err(FormatError::new(location, Problem::Unsupported(Unsupported::CsvVersion)));
+            match parse(&self.buffer, location, !self.begun) {
+                Ok(Line::Nothing) => {}
+                Ok(Line::Header) => self.begun = true,
+                Ok(Line::Credential(imported)) => {
+                    (self.begun, self.found_any) = (true, true);
+                    return Ok(Some(*imported));
                 }
-                continue;
+                Err(problem) => {
+                    (self.begun, self.found_any) = (true, true);
+                    // All that follows would be wrong for the same reason.
+                    self.ended = problem == Problem::Unsupported(Unsupported::CsvVersion);
+                    return Err(FormatError::new(location, problem));
+                }
             }
-            if row.as_ref().is_ok_and(Row::is_ignored) {
-                continue;
-            }
-            let is_header = std::mem::take(&mut self.at_start) && row.as_ref().is_ok_and(Row::is_header);
-            if is_header {
-                continue;
-            }
-            self.found_any = true;
-            return row?
-                .credential(location)
-                .map(Some)
-                .map_err(|problem| FormatError::new(location, problem));
         }
     }
 
-    fn end_with(&mut self, error: &csv::Error) -> FormatError {
-        self.ended = true;
-        let problem = match error.kind() {
-            csv::ErrorKind::Io(_) if self.reader.get_ref().exceeded() => {
-                Problem::RecordTooLong { limit: MAX_RECORD_BYTES }
-            }
-            csv::ErrorKind::Io(error) => Problem::Read(error.kind()),
-            _ => Problem::Unrecognised,
-        };
-        FormatError::new(Location::Line(self.reader.position().line()), problem)
+    /// Reads the next line, without its end. `false` at the end of the file.
+    fn read_line(&mut self) -> Result<bool, Problem> {
+        self.buffer.as_mut_slice().zeroize();
+        self.buffer.clear();
+        self.input.refill();
+        match self.input.read_until(b'\n', &mut self.buffer) {
+            Ok(length) => Ok(length > 0),
+            Err(_) if self.input.exceeded() => Err(Problem::RecordTooLong { limit: MAX_RECORD_BYTES }),
+            Err(error) => Err(Problem::Read(error.kind())),
+        }
     }
 }
 
@@ -109,23 +118,46 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
-/// The columns of one line, trimmed; what is missing is empty.
+fn parse(line: &[u8], location: Location, header_may_come: bool) -> Result<Line, Problem> {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+    if let Some(comment) = line.strip_prefix(b"#") {
+        return match announced_version(&String::from_utf8_lossy(comment)) {
+            None | Some("1") => Ok(Line::Nothing),
+            Some(_) => Err(Problem::Unsupported(Unsupported::CsvVersion)),
+        };
+    }
+    let line = std::str::from_utf8(line).map_err(|_| Problem::NotUtf8)?;
+    let row = Row::of(line)?;
+    if row.is_empty() {
+        Ok(Line::Nothing)
+    } else if header_may_come && row.is_header() {
+        Ok(Line::Header)
+    } else {
+        row.credential(location).map(|imported| Line::Credential(Box::new(imported)))
+    }
+}
+
+/// The version that a comment announces, as in `# version: 2`.
+fn announced_version(comment: &str) -> Option<&str> {
+    let (name, version) = comment.split_once(':')?;
+    name.trim().eq_ignore_ascii_case("version").then(|| version.trim())
+}
+
+/// The columns of one line, without spaces and quotes around them; what is missing is empty.
 struct Row<'r> {
     columns: [&'r str; MAX_COLUMNS],
 }
 
 impl<'r> Row<'r> {
-    fn of(record: &'r ByteRecord) -> Result<Self, Problem> {
+    fn of(line: &'r str) -> Result<Self, Problem> {
+        // Inside a line, a carriage return is the line end of some other system.
+        if line.contains('\r') {
+            return Err(Problem::ControlCharacter { field: "line" });
+        }
         let mut columns = [""; MAX_COLUMNS];
-        for (index, field) in record.iter().enumerate() {
-            let field = std::str::from_utf8(field).map_err(|_| Problem::NotUtf8)?;
-            // A quote that is never closed runs on over the lines.
-            if field.contains(['\n', '\r']) {
-                return Err(Problem::ControlCharacter { field: "line" });
-            }
+        for (index, field) in line.split(',').map(unquoted).enumerate() {
             match columns.get_mut(index) {
-                Some(column) => *column = field.trim_start_matches('\u{feff}').trim(),
-                // A comment may have any number of commas.
+                Some(column) => *column = field,
                 None if field.is_empty() => {}
                 None => return Err(Problem::TooManyColumns { limit: MAX_COLUMNS }),
             }
@@ -133,16 +165,8 @@ impl<'r> Row<'r> {
         Ok(Self { columns })
     }
 
-    fn is_ignored(&self) -> bool {
-        let [first, ..] = self.columns;
-        first.starts_with('#') || self.columns.iter().all(|column| column.is_empty())
-    }
-
-    /// The version that a comment announces, as in `# version: 2`.
-    fn version(&self) -> Option<&'r str> {
-        let [first, ..] = self.columns;
-        let (name, version) = first.strip_prefix('#')?.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("version").then(|| version.trim())
+    fn is_empty(&self) -> bool {
+        self.columns.iter().all(|column| column.is_empty())
     }
 
     fn is_header(&self) -> bool {
@@ -175,6 +199,12 @@ impl<'r> Row<'r> {
         imported.algorithm_guessed = algorithm.is_empty() && imported.algorithm.is_some();
         Ok(imported)
     }
+}
+
+/// A field without the spaces around it and one pair of quotes.
+fn unquoted(field: &str) -> &str {
+    let field = field.trim();
+    field.strip_prefix('"').and_then(|field| field.strip_suffix('"')).map_or(field, str::trim)
 }
 
 fn kind(text: &str) -> Result<Option<ImportedKind>, Problem> {

@@ -7,13 +7,13 @@
 //!                                                > Policy > StartDate, ExpiryDate, PINPolicy, KeyUsage, ...
 //! ```
 //!
-//! Elements are known by their local names, whatever the prefix. The serial is SerialNo, or the Id of the key where
-//! there is none. A missing Suite means SHA-1. Secrets are base64, TimeInterval is in seconds; Time and TimeDrift
-//! are not used, for the server asks its own clock. A signature is passed over and not checked.
+//! The elements are known by their local names, whatever the prefix. The serial is `SerialNo`, or the Id of the key
+//! where there is none. A missing Suite means SHA-1. Secrets are base64, `TimeInterval` is in seconds; Time and
+//! `TimeDrift` are not used, for the server asks its own clock. A signature is passed over and not checked.
 //!
 //! Refused: encrypted values (not read yet), algorithms other than HOTP and TOTP, responses that are not decimal,
 //! policies the server could not keep (RFC 6030 §5), document types and entities, unfinished documents, and a root
-//! that is not a KeyContainer of the RFC (drafts had other elements). What is wrong with one key package does not
+//! that is not a `KeyContainer` of the RFC (drafts had other elements). What is wrong with one key package does not
 //! keep the next one from being read.
 
 mod package;
@@ -45,7 +45,7 @@ pub struct Records<R: Read> {
     /// Text of the innermost open element since it or its last child began or ended.
     text: Zeroizing<String>,
     /// The package being read.
-    package: Option<Package>,
+    package: Option<Box<Package>>,
     /// Packages begun.
     packages: u64,
     root_closed: bool,
@@ -55,7 +55,7 @@ pub struct Records<R: Read> {
 /// What an event leads to.
 enum Progress {
     Nothing,
-    Package(Package),
+    Package(Box<Package>),
     End,
 }
 
@@ -148,7 +148,7 @@ impl<R: Read> Records<R> {
             (0, _) => return Err(Problem::Unsupported(Unsupported::OtherXml)),
             (1, Element::KeyPackage) => {
                 self.packages += 1;
-                self.package = Some(Package::default());
+                self.package = Some(Box::default());
             }
             (1, Element::EncryptionKey | Element::MACMethod | Element::Signature | Element::Extensions) => {}
             (1, _) => return Err(Problem::Unsupported(Unsupported::PskcDialect)),
@@ -222,7 +222,7 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
-/// The open elements from inside the KeyPackage on.
+/// The open elements from inside the key package on.
 fn within_package(path: &[Element]) -> &[Element] {
     path.get(2..).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! One KeyPackage: what is gathered of it, element by element, and what it makes in the end.
+//! One key package: what is gathered of it, element by element, and what it makes in the end.
 //!
 //! The first thing that is wrong with a package stands for all; the rest of it is read on without effect.
 
@@ -67,7 +67,7 @@ pub(super) struct Package {
 }
 
 impl Package {
-    /// An element has begun; `path` leads to it from inside the KeyPackage.
+    /// An element has begun; `path` leads to it from inside the key package.
     pub(super) fn opened(&mut self, path: &[Element], attributes: Attributes<'_>) {
         let result = self.read_attributes(path, attributes);
         self.note(result);
