@@ -51,13 +51,11 @@ impl Driver for YkoathDriver {
         let Connection::Card(mut connection) = connection;
         let found = visit(connection.as_mut(), &Unattended, None, |applet| {
             let selected = applet.selected.clone();
-            if selected.id.is_none() {
-                return Ok(None);
-            }
+            let Some(id) = selected.id else { return Ok(None) };
             let identity = yubikey::identify(applet.card(), selected.version)?;
-            Ok(Some((selected, identity)))
+            Ok(Some((selected, id, identity)))
         });
-        let (selected, identity) = match found {
+        let (selected, id, identity) = match found {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err(error) if Select::means_absent(&error) => return Ok(None),
@@ -74,6 +72,6 @@ impl Driver for YkoathDriver {
             locked: selected.challenge.is_some(),
             capabilities: features.capabilities(),
         };
-        Ok(Some(Box::new(OathToken::new(connection, info, features))))
+        Ok(Some(Box::new(OathToken::new(connection, info, features, id))))
     }
 }

@@ -12,7 +12,7 @@ use fobd_drivers::token::{
     Algorithm, Attendant, FactorConfig, Kind, MovingFactor, Passcode, SecretBytes, SlotConfig, SlotId, Token,
     Unattended,
 };
-use fobd_drivers::transport::{Bus, Candidate, TransportError};
+use fobd_drivers::transport::{Bus, Candidate};
 
 /// The secret of RFC 4226 and RFC 6238.
 pub(crate) const SECRET: &[u8] = b"1234567890123456789012345678901234567890123456789012345678901234";
@@ -128,8 +128,4 @@ impl Attendant for Watcher {
         self.asked.set(asked + 1);
         self.cancel_at.is_some_and(|at| asked >= at)
     }
-}
-
-pub(crate) fn is_gone(error: &Error) -> bool {
-    matches!(error, Error::Transport(TransportError::Gone { .. }))
 }

@@ -1,6 +1,7 @@
 //! How many exchanges each call takes, and when a call may be cancelled. Exchanges are what provisioning a
 //! thousand tokens costs, so the numbers are exact.
 
+use firmware_fixtures::credential::Credential;
 use firmware_fixtures::firmware::Firmware;
 use fobd_drivers::error::{Error, SlotState};
 use fobd_drivers::token::{MovingFactor, SecretBytes, SlotConfig, Unattended};
@@ -102,6 +103,36 @@ fn old_firmware_never_overwrites_a_name_that_begins_another() {
     assert!(matches!(failure.source, Error::Unsupported { .. }), "{failure}");
     assert_eq!(bench.card.credential("bob").unwrap().counter, 0);
     token.program(&slot("bob2"), &hotp(1), &Unattended).unwrap();
+}
+
+#[test]
+fn firmware_4_2_gets_an_empty_command_after_long_replies() {
+    let firmware = Firmware { oath_version: [4, 2, 6], version: [4, 2, 6], ..Firmware::YUBIKEY_4_3_5 };
+    let (bench, _) = Bench::in_process(firmware);
+    let mut token = bench.open();
+    let (exchanges, slots) = bench.exchanges(|| token.slots().unwrap().len());
+    assert_eq!((exchanges, slots), (3, 0), "empty command, SELECT, LIST");
+    bench.card.install(Credential::totp(&"x".repeat(60), b"12345678901234567890"));
+    let (exchanges, slots) = bench.exchanges(|| token.slots().unwrap().len());
+    assert_eq!((exchanges, slots), (5, 1), "and one between LIST and CALCULATE ALL");
+}
+
+#[test]
+fn an_increasing_only_credential_of_another_program_hides_digits_and_touch_only() {
+    let (bench, _) = Bench::in_process(Firmware::YUBIKEY_5_4_3);
+    let increasing =
+        Credential { only_increasing: true, ..Credential::totp("strict", b"12345678901234567890") };
+    bench.card.install(Credential { last_challenge: vec![5], ..increasing });
+    bench.card.install(Credential::totp("a", b"12345678901234567890"));
+    let before = bench.card.credentials();
+    let mut token = bench.open();
+    let told: Vec<_> = token.slots().unwrap().iter().map(|slot| (slot.digits, slot.touch)).collect();
+    assert_eq!(told, [(None, None), (None, None)]);
+    assert_eq!(bench.card.credentials(), before);
+    // Whether it wants a touch is not known, so somebody is told that it may.
+    let watcher = Watcher::default();
+    let passcode = bench.open().calculate(&slot("a"), MovingFactor::TimeStep(1), &watcher).unwrap();
+    assert_eq!((passcode.expose(), watcher.prompts.get()), ("287082", 1));
 }
 
 #[test]

@@ -38,8 +38,15 @@ impl<'c> Card<'c> {
         Self { transaction, more, dummy_after_long: false, dummy_due: false }
     }
 
-    /// Sends an empty command before the next one now, and after each response of more than 54 bytes.
-    /// `YubiKey` firmware 4.2.0 to 4.2.6 drops a command there otherwise (over USB, within two seconds).
+    /// Fetches the rest of a response with this instruction from now on: applets differ, so set it before another
+    /// one is selected.
+    pub fn fetch_with(&mut self, more: u8) {
+        self.more = more;
+    }
+
+    /// Sends an empty command before the next one now, and after each response of more than 54 bytes in
+    /// all its parts (between parts it would lose the rest). `YubiKey` firmware 4.2.0 to 4.2.6 drops a command
+    /// there otherwise (over USB, within two seconds).
     pub fn set_dummy_after_long(&mut self) {
         self.dummy_after_long = true;
         self.dummy_due = true;
@@ -59,15 +66,15 @@ impl<'c> Card<'c> {
         let mut data = Zeroizing::new(Vec::with_capacity(apdu::MAX_DATA + 1));
         command.encode(&mut data);
         let (p1, p2) = command.p1_p2();
+        if std::mem::take(&mut self.dummy_due) {
+            self.transaction.transmit(&[0x00; 5])?;
+        }
         let (response, status) = self.exchange::<C>(Header { ins: C::INS, p1, p2 }, &data)?;
+        self.dummy_due = self.dummy_after_long && response.len() > 54;
         if status == StatusWord::SUCCESS {
             return C::decode(&response).map_err(|malformed| malformed.of(C::NAME));
         }
-        Err(command.refusal(status).unwrap_or(Error::Refused {
-            command: C::NAME,
-            status: status.0,
-            meaning: status.meaning(),
-        }))
+        Err(command.refusal(status).unwrap_or_else(|| status.refused(C::NAME)))
     }
 
     fn exchange<C: Command>(
@@ -108,9 +115,6 @@ impl<'c> Card<'c> {
         command: &'static str,
         apdu: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, StatusWord), Error> {
-        if std::mem::take(&mut self.dummy_due) {
-            self.transaction.transmit(&[0x00; 5])?;
-        }
         let mut response = Zeroizing::new(self.transaction.transmit(apdu)?);
         let Some((data, status)) = apdu::split(&response) else {
             // A transport promises two bytes; a reader that answers with none lost the card (see pcsc.rs).
@@ -120,7 +124,6 @@ impl<'c> Card<'c> {
         };
         let length = data.len();
         response.truncate(length);
-        self.dummy_due = self.dummy_after_long && length > 54;
         Ok((response, status))
     }
 }
@@ -225,11 +228,13 @@ mod tests {
 
     #[test]
     fn the_dummy_command_follows_long_responses_only() {
-        let long = [vec![0; 55], vec![0x90, 0x00]].concat();
+        let more: &[u8] = &[0x00, 0xA5, 0x00, 0x00, 0x00];
+        let long = [vec![0; 55], vec![0x61, 0x00]].concat();
         let dummy: &[u8] = &[0; 5];
         let mut card = card(&[
             (dummy, &[0x6D, 0x00]),
             (SELECT, &long),
+            (more, &[0x90, 0x00]),
             (dummy, &[0x6D, 0x00]),
             (SELECT, &[0x90, 0x00]),
             (SELECT, &[0x90, 0x00]),

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::error::Error;
+
 /// SW1 SW2.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StatusWord(pub u16);
@@ -12,6 +14,8 @@ pub struct StatusWord(pub u16);
 impl StatusWord {
     /// Normal processing.
     pub const SUCCESS: Self = Self(0x9000);
+    /// Security status not satisfied.
+    pub const SECURITY: Self = Self(0x6982);
 
     /// How many more bytes wait (`61xx`); 0 stands for 256 or more.
     #[must_use]
@@ -32,6 +36,12 @@ impl StatusWord {
     #[must_use]
     pub fn is_clean_refusal(self) -> bool {
         matches!(self.0, 0x6400..=0x64FF | 0x6700..=0x6EFF)
+    }
+
+    /// The error for a command that was answered so, with the standard's words.
+    #[must_use]
+    pub fn refused(self, command: &'static str) -> Error {
+        Error::Refused { command, status: self.0, meaning: self.meaning() }
     }
 
     /// The standard's words.

@@ -117,7 +117,7 @@ impl Command for SetCode<'_> {
     }
 
     fn refusal(&self, status: StatusWord) -> Option<Error> {
-        (status.0 == 0x6982).then_some(Error::Locked)
+        (status == StatusWord::SECURITY).then_some(Error::Locked)
     }
 }
 

@@ -78,7 +78,8 @@ pub(super) struct Selected {
 pub(super) struct Select;
 
 impl Select {
-    /// Whether this refusal of SELECT says that there is no such applet. NEO firmware has four ways to say it.
+    /// Whether this refusal of SELECT says that there is no such applet. NEO firmware has the first four ways to say
+    /// it; cards that are no ISO cards at all refuse the class or the parameters.
     pub(super) fn means_absent(error: &Error) -> bool {
         matches!(error, Error::Refused { status: 0x6A82 | 0x6999 | 0x6D00 | 0x6B00 | 0x6E00 | 0x6A86, .. })
     }
@@ -150,9 +151,9 @@ fn parse_type_algorithm(byte: u8) -> (Option<Kind>, Option<Algorithm>) {
     (kind, algorithm)
 }
 
-/// 6982 is the same to every command but CALCULATE: the access code has not been given.
+/// The access code has not been given. (If there is none, or it has been, the session knows better.)
 fn locked(status: StatusWord) -> Option<Error> {
-    (status.0 == 0x6982).then_some(Error::Locked)
+    (status == StatusWord::SECURITY).then_some(Error::Locked)
 }
 
 /// No credential of that name; some applets say it as 6A82.
@@ -314,7 +315,6 @@ impl Command for Calculate<'_> {
         Ok(truncated)
     }
 
-    /// 6982 is what a card says when nobody touched it in time, too: the caller knows whether it was unlocked.
     fn refusal(&self, status: StatusWord) -> Option<Error> {
         empty(status, self.name).or_else(|| locked(status))
     }

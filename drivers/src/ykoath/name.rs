@@ -4,9 +4,10 @@
 //! front when it is not 30 seconds: `60/Acme:bob`. The **slot** is called `Acme:bob` all the same; the prefix
 //! is added and taken away here, and a name that looks prefixed by itself is stored with its `30/`.
 //!
-//! Two credentials may then claim one slot name (`Acme:bob` and `60/Acme:bob`, written by another program).
-//! Such slots are called by their stored names instead, so that an [`address`] always means one credential.
-//! [`plan`] refuses to write what would be ambiguous or would silently overwrite another slot.
+//! A slot is everything stored under its name, with whatever time step: writing or erasing `Acme:bob` replaces
+//! or removes `60/Acme:bob` too. There is more than one only if another program wrote them, or if a write was
+//! torn between PUT and DELETE. Each is then listed by its stored name, by which it can be erased alone.
+//! [`plan`] refuses to write what would overwrite another slot.
 //!
 //! Bytes that are not UTF-8 are shown as `0x` and hexadecimal digits; such slots can be erased, not written.
 
@@ -89,9 +90,24 @@ pub(super) fn address(entry: &Entry, all: &[Entry]) -> String {
     if shared { entry.stored_text() } else { short }
 }
 
-/// Finds the entry that a slot name means.
-pub(super) fn find<'e>(slot: &str, all: &'e [Entry]) -> Option<&'e Entry> {
-    all.iter().find(|entry| address(entry, all) == slot)
+/// Everything in a slot, or the one credential that is listed by this stored name.
+pub(super) fn members<'e>(slot: &str, all: &'e [Entry]) -> Vec<&'e Entry> {
+    let named: Vec<_> = all.iter().filter(|entry| entry.short_text() == slot).collect();
+    if named.is_empty() { all.iter().filter(|entry| entry.stored_text() == slot).collect() } else { named }
+}
+
+/// The credential in a slot.
+///
+/// # Errors
+/// [`Error::SlotEmpty`]; [`Error::Invalid`] if there are several and none is listed by this name.
+pub(super) fn find<'e>(slot: &str, all: &'e [Entry]) -> Result<&'e Entry, Error> {
+    match *members(slot, all) {
+        [] => Err(Error::SlotEmpty { slot: slot.to_owned() }),
+        [entry] => Ok(entry),
+        _ => all.iter().find(|entry| entry.stored_text() == slot).ok_or_else(|| {
+            invalid("slot", "it holds credentials with several time steps; write or erase it")
+        }),
+    }
 }
 
 /// How a credential gets into its slot.
@@ -99,8 +115,8 @@ pub(super) fn find<'e>(slot: &str, all: &'e [Entry]) -> Option<&'e Entry> {
 pub(super) struct Plan {
     /// The name to store.
     pub(super) stored: Vec<u8>,
-    /// The credential that is in the slot now under another stored name, to be deleted after writing.
-    pub(super) remove: Option<Vec<u8>>,
+    /// What else is in the slot now, to be deleted after writing.
+    pub(super) remove: Vec<Vec<u8>>,
 }
 
 /// The name under which a credential is stored. `time_step` is `None` for HOTP.
@@ -131,7 +147,8 @@ pub(super) fn stored_name(slot: &str, time_step: Option<u32>) -> Result<String, 
 /// # Errors
 /// [`Error::Invalid`] if another slot would be overwritten, or would share its name with this one afterwards.
 pub(super) fn plan(slot: &str, kind: Kind, stored: &str, all: &[Entry]) -> Result<Plan, Error> {
-    let replaced = find(slot, all).map(|entry| entry.stored.clone());
+    let (replaced, others): (Vec<&Entry>, Vec<&Entry>) =
+        all.iter().partition(|entry| entry.short_text() == slot);
     let new = Entry {
         stored: stored.as_bytes().to_vec(),
         kind: Some(kind),
@@ -139,15 +156,14 @@ pub(super) fn plan(slot: &str, kind: Kind, stored: &str, all: &[Entry]) -> Resul
         digits: None,
         touch: None,
     };
-    let overwrites_another =
-        all.iter().any(|entry| entry.stored == new.stored && Some(&entry.stored) != replaced.as_ref());
-    let mut after: Vec<Entry> =
-        all.iter().filter(|entry| Some(&entry.stored) != replaced.as_ref()).cloned().collect();
+    let mut after: Vec<Entry> = others.into_iter().cloned().collect();
+    let overwrites_another = after.iter().any(|entry| entry.stored == new.stored);
     after.push(new.clone());
     if overwrites_another || address(&new, &after) != slot {
         return Err(invalid("slot", "another credential on this token goes by that name"));
     }
-    Ok(Plan { remove: replaced.filter(|replaced| *replaced != new.stored), stored: new.stored })
+    let remove = replaced.into_iter().map(|entry| entry.stored.clone());
+    Ok(Plan { remove: remove.filter(|stored| *stored != new.stored).collect(), stored: new.stored })
 }
 
 /// The name in a slot id.
@@ -229,7 +245,7 @@ mod tests {
     fn a_new_time_step_replaces_the_old_credential_after_writing() {
         let all = [entry("60/bob", TOTP)];
         let plan = plan("bob", TOTP, "bob", &all).unwrap();
-        assert_eq!(plan, Plan { stored: b"bob".to_vec(), remove: Some(b"60/bob".to_vec()) });
+        assert_eq!(plan, Plan { stored: b"bob".to_vec(), remove: vec![b"60/bob".to_vec()] });
     }
 
     #[test]
@@ -237,17 +253,32 @@ mod tests {
         let all = [entry("60/bob", TOTP)];
         assert_eq!(
             plan("bob", TOTP, "60/bob", &all).unwrap(),
-            Plan { stored: b"60/bob".to_vec(), remove: None }
+            Plan { stored: b"60/bob".to_vec(), remove: Vec::new() }
         );
     }
 
     #[test]
+    fn a_slot_is_everything_under_its_name() {
+        let all = [entry("bob", TOTP), entry("60/bob", TOTP), entry("bobby", TOTP)];
+        let plan = plan("bob", TOTP, "90/bob", &all).unwrap();
+        assert_eq!(plan.remove, [b"bob".to_vec(), b"60/bob".to_vec()]);
+        assert_eq!(members("bob", &all), [&all[0], &all[1]]);
+        assert_eq!(members("60/bob", &all), [&all[1]]);
+        assert_eq!(find("bob", &all).unwrap(), &all[0]);
+        let torn = [entry("60/bob", TOTP), entry("90/bob", TOTP)];
+        assert_eq!(
+            find("bob", &torn).unwrap_err().to_string(),
+            "slot: it holds credentials with several time steps; write or erase it"
+        );
+        assert_eq!(find("90/bob", &torn).unwrap(), &torn[1]);
+    }
+
+    #[test]
     fn another_slot_is_never_overwritten() {
-        let all = [entry("bob", TOTP), entry("60/bob", TOTP)];
+        // An HOTP credential's name has no time step, whatever it looks like.
+        let all = [entry("60/bob", HOTP)];
         let error = plan("bob", TOTP, "60/bob", &all).unwrap_err();
         assert_eq!(error.to_string(), "slot: another credential on this token goes by that name");
-        // Nor may the new credential end up under a name that is not its own.
-        assert!(plan("bob", TOTP, "90/bob", &all).is_err());
         assert!(plan("bob", TOTP, "bob", &all).is_ok());
     }
 
@@ -257,7 +288,7 @@ mod tests {
             Entry { stored: vec![0xFF, 0x00], ..entry("", HOTP) },
             Entry { stored: vec![0xFF, 0x01], ..entry("", HOTP) },
         ];
-        assert_eq!(find("0xff01", &all), Some(&all[1]));
+        assert_eq!(find("0xff01", &all).unwrap(), &all[1]);
     }
 
     prop_compose! {
@@ -271,7 +302,7 @@ mod tests {
         #[test]
         fn addresses_are_unique_and_found_again(all in entries()) {
             for entry in &all {
-                prop_assert_eq!(find(&address(entry, &all), &all), Some(entry));
+                prop_assert_eq!(find(&address(entry, &all), &all).unwrap(), entry);
             }
         }
 
@@ -282,9 +313,9 @@ mod tests {
             let (kind, time_step) = if hotp { (HOTP, None) } else { (TOTP, Some(step)) };
             let stored = stored_name(&slot, time_step).unwrap();
             if let Ok(plan) = plan(&slot, kind, &stored, &all) {
-                let others: Vec<&Entry> = all.iter().filter(|entry| address(entry, &all) != slot).collect();
+                let others: Vec<&Entry> = all.iter().filter(|entry| entry.short_text() != slot).collect();
                 let mut after: Vec<Entry> = all.iter()
-                    .filter(|entry| entry.stored != plan.stored && Some(&entry.stored) != plan.remove.as_ref())
+                    .filter(|entry| entry.stored != plan.stored && !plan.remove.contains(&entry.stored))
                     .cloned().collect();
                 prop_assert!(others.iter().all(|other| after.contains(other)));
                 after.push(Entry { stored: plan.stored, ..entry("", kind) });

@@ -10,8 +10,9 @@ use super::features::Features;
 use crate::error::Error;
 use crate::iso7816::Command;
 use crate::iso7816::card::Card;
+use crate::iso7816::status::StatusWord;
 use crate::token::Attendant;
-use crate::transport::{CardConnection, TransportError};
+use crate::transport::{CardConnection, CardTransaction, TransportError};
 
 /// The selected applet, and the attendant who may cancel.
 pub(super) struct Applet<'c> {
@@ -27,14 +28,11 @@ pub(super) struct Applet<'c> {
 
 impl<'c> Applet<'c> {
     fn select(
-        connection: &'c mut dyn CardConnection,
+        transaction: Box<dyn CardTransaction + 'c>,
         attendant: &'c dyn Attendant,
         features: Option<Features>,
     ) -> Result<Self, Error> {
-        if attendant.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let mut card = Card::new(connection.begin()?, SEND_REMAINING);
+        let mut card = Card::new(transaction, SEND_REMAINING);
         if features.is_some_and(Features::drops_command_after_long_reply) {
             card.set_dummy_after_long();
         }
@@ -45,19 +43,27 @@ impl<'c> Applet<'c> {
 
     /// Sends a command that does no harm if it is sent again after a reset.
     pub(super) fn call<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
-        if !self.committed && self.attendant.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        self.card.call(command)
+        self.check_cancelled()?;
+        self.send(command)
     }
 
     /// Sends a command that must not be sent twice.
     pub(super) fn call_once<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
-        if !self.committed && self.attendant.cancelled() {
-            return Err(Error::Cancelled);
-        }
+        self.check_cancelled()?;
         self.committed = true;
-        self.card.call(command)
+        self.send(command)
+    }
+
+    fn check_cancelled(&self) -> Result<(), Error> {
+        if !self.committed && self.attendant.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn send<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
+        self.card.call(command).map_err(|error| match error {
+            // Nothing is locked, so the card means something else by it.
+            Error::Locked if self.open => StatusWord::SECURITY.refused(C::NAME),
+            error => error,
+        })
     }
 
     /// Tells the people around that the card waits for a touch from the next command on.
@@ -91,11 +97,6 @@ impl<'c> Applet<'c> {
         self.open = true;
         Ok(())
     }
-
-    /// Whether 6982 can no longer mean that the access code is missing.
-    pub(super) fn is_open(&self) -> bool {
-        self.open
-    }
 }
 
 /// Selects the applet and works with it, in one transaction.
@@ -108,14 +109,25 @@ pub(super) fn visit<T>(
     features: Option<Features>,
     mut work: impl FnMut(&mut Applet<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut retries = 1;
+    // A reset is told once for each begin that it upsets, and at most once more in the middle of a visit.
+    let (mut begins, mut visits) = (2, 1);
     loop {
-        let (result, committed) = match Applet::select(&mut *connection, attendant, features) {
+        if attendant.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let transaction = match connection.begin() {
+            Err(TransportError::Reset) if begins > 0 => {
+                begins -= 1;
+                continue;
+            }
+            begun => begun?,
+        };
+        let (result, committed) = match Applet::select(transaction, attendant, features) {
             Ok(mut applet) => (work(&mut applet), applet.committed),
             Err(error) => (Err(error), false),
         };
         match result {
-            Err(Error::Transport(TransportError::Reset)) if !committed && retries > 0 => retries -= 1,
+            Err(Error::Transport(TransportError::Reset)) if !committed && visits > 0 => visits -= 1,
             result => return result,
         }
     }

@@ -14,12 +14,13 @@ use zeroize::Zeroizing;
 use sha1::Digest;
 
 use super::access::{AccessKey, SetCode};
-use super::commands::{Calculate, CalculateAll, Delete, List, Put, Reset};
+use super::commands::{Calculate, CalculateAll, Delete, List, Put, Reset, Select};
 use super::features::Features;
 use super::name::{self, Entry, invalid};
 use super::session::{Applet, random_challenge, visit};
 use crate::error::{Error, ProgramError, SlotState};
 use crate::iso7816::status::StatusWord;
+use crate::iso7816::{Command, Malformed};
 use crate::token::{
     Algorithm, Attendant, FactorConfig, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo,
     Token, TokenInfo, Unattended,
@@ -33,14 +34,21 @@ pub(super) struct OathToken {
     connection: Box<dyn CardConnection>,
     info: TokenInfo,
     features: Features,
+    /// Salt of the access key, as told when the token was opened.
+    id: [u8; 8],
     key: Option<AccessKey>,
     /// The credentials as last seen, with what is remembered of them.
     known: Vec<Entry>,
 }
 
 impl OathToken {
-    pub(super) fn new(connection: Box<dyn CardConnection>, info: TokenInfo, features: Features) -> Self {
-        Self { connection, info, features, key: None, known: Vec::new() }
+    pub(super) fn new(
+        connection: Box<dyn CardConnection>,
+        info: TokenInfo,
+        features: Features,
+        id: [u8; 8],
+    ) -> Self {
+        Self { connection, info, features, id, key: None, known: Vec::new() }
     }
 
     /// Selects the applet, answers for the access code, works.
@@ -49,8 +57,10 @@ impl OathToken {
         attendant: &dyn Attendant,
         mut work: impl FnMut(&mut Applet<'_>, &mut Vec<Entry>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Self { connection, key, known, .. } = self;
-        let result = visit(connection.as_mut(), attendant, Some(self.features), |applet| {
+        let Self { connection, info, features, key, known, .. } = self;
+        let result = visit(connection.as_mut(), attendant, Some(*features), |applet| {
+            // Another program may have set or removed the code.
+            info.locked = applet.selected.challenge.is_some();
             applet.open(key.as_ref())?;
             work(applet, known)
         });
@@ -102,7 +112,7 @@ impl OathToken {
                 digits: Some(config.digits),
                 touch: Some(config.touch),
             });
-            if let Some(old) = &plan.remove {
+            for old in &plan.remove {
                 applet.call_once(&Delete { name: old })?;
                 known.retain(|entry| entry.stored != *old);
             }
@@ -120,7 +130,9 @@ impl Token for OathToken {
         self.key = None;
         let Self { connection, features, .. } = self;
         let key = visit(connection.as_mut(), &Unattended, Some(*features), |applet| {
-            let Some(id) = applet.selected.id.filter(|_| !applet.is_open()) else { return Ok(None) };
+            let (Some(id), Some(_)) = (applet.selected.id, &applet.selected.challenge) else {
+                return Ok(None);
+            };
             let key = AccessKey::derive(code.expose(), id);
             applet.open(Some(&key))?;
             Ok(Some(key))
@@ -131,8 +143,9 @@ impl Token for OathToken {
     }
 
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
+        let known_id = self.id;
         let key = self.visit(&Unattended, |applet, _| {
-            let id = applet.selected.id.ok_or(invalid("code", "this applet takes none"))?;
+            let id = certain_id(applet, known_id)?;
             let key = code.map(|code| AccessKey::derive(code.expose(), id));
             let challenge = random_challenge()?;
             applet.call_once(&SetCode { key: key.as_ref(), challenge })?;
@@ -185,9 +198,15 @@ impl Token for OathToken {
         let slot = name::slot_name(slot)?;
         self.visit(attendant, |applet, known| {
             look(applet, known)?;
-            let stored = find(slot, known)?.stored.clone();
-            applet.call_once(&Delete { name: &stored }).map_err(|error| named(error, slot))?;
-            known.retain(|entry| entry.stored != stored);
+            let doomed: Vec<_> =
+                name::members(slot, known).into_iter().map(|entry| entry.stored.clone()).collect();
+            if doomed.is_empty() {
+                return Err(Error::SlotEmpty { slot: slot.to_owned() });
+            }
+            for stored in doomed {
+                applet.call_once(&Delete { name: &stored }).map_err(|error| named(error, slot))?;
+                known.retain(|entry| entry.stored != stored);
+            }
             Ok(())
         })
     }
@@ -202,7 +221,7 @@ impl Token for OathToken {
         let touchable = self.features.touch();
         self.visit(attendant, |applet, known| {
             let mut looked = false;
-            if !name::find(slot, known).is_some_and(|entry| entry.tells_enough(touchable)) {
+            if !name::find(slot, known).is_ok_and(|entry| entry.tells_enough(touchable)) {
                 look_for_touch(applet, known, touchable)?;
                 looked = true;
             }
@@ -236,6 +255,18 @@ impl Entry {
     }
 }
 
+/// The salt for a new access key. One misread byte in it would lock everybody out for good, so it has to be the
+/// one known from before, or proven by VALIDATE, or (another program has reset the applet) told twice.
+fn certain_id(applet: &mut Applet<'_>, known: [u8; 8]) -> Result<[u8; 8], Error> {
+    match applet.selected.id {
+        Some(id) if id == known || applet.selected.challenge.is_some() => Ok(id),
+        first => match applet.call(&Select)?.id {
+            Some(id) if first == Some(id) => Ok(id),
+            _ => Err(Malformed::new("another id than before", 5).of(Select::NAME)),
+        },
+    }
+}
+
 /// Lists the credentials; what is remembered of one that is still there stays.
 fn look(applet: &mut Applet<'_>, known: &mut Vec<Entry>) -> Result<(), Error> {
     let mut entries = applet.call(&List)?;
@@ -261,9 +292,6 @@ fn look_for_touch(applet: &mut Applet<'_>, known: &mut Vec<Entry>, touchable: bo
             learn(known, told);
             Ok(())
         }
-        Err(error @ (Error::Transport(_) | Error::Cancelled | Error::Locked)) if !applet.is_open() => {
-            Err(error)
-        }
         Err(error @ (Error::Transport(_) | Error::Cancelled)) => Err(error),
         Err(_) => look(applet, known),
     }
@@ -283,10 +311,6 @@ fn learn(known: &mut Vec<Entry>, told: Vec<Entry>) {
     }
 }
 
-fn find<'e>(slot: &str, known: &'e [Entry]) -> Result<&'e Entry, Error> {
-    name::find(slot, known).ok_or_else(|| Error::SlotEmpty { slot: slot.to_owned() })
-}
-
 /// Puts the slot's own name into an error that has the stored one.
 fn named(error: Error, slot: &str) -> Error {
     match error {
@@ -302,7 +326,7 @@ fn calculate(
     factor: MovingFactor,
     touchable: bool,
 ) -> Result<Passcode, Error> {
-    let entry = find(slot, known)?;
+    let entry = name::find(slot, known)?;
     let step;
     let challenge = match (factor, entry.kind) {
         (MovingFactor::OnToken, Some(Kind::Totp)) => {
@@ -328,7 +352,10 @@ fn calculate(
     };
     match result {
         Ok(truncated) => Ok(Passcode::new(truncated.passcode())),
-        Err(Error::Locked) if may_touch && applet.is_open() => Err(Error::TouchTimedOut),
+        // The access code is not in the way, so this is the other thing that the card says so.
+        Err(Error::Refused { status, .. }) if may_touch && StatusWord(status) == StatusWord::SECURITY => {
+            Err(Error::TouchTimedOut)
+        }
         Err(error) => Err(named(error, slot)),
     }
 }

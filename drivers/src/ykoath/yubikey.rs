@@ -11,7 +11,7 @@
 
 use super::commands::Version;
 use crate::error::Error;
-use crate::iso7816::card::{Card, Select};
+use crate::iso7816::card::{Card, GET_RESPONSE, Select};
 use crate::iso7816::{Command, Malformed, tlv};
 
 const MANAGEMENT_AID: &[u8] = &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x47, 0x11, 0x17];
@@ -38,6 +38,7 @@ impl Identity {
 /// # Errors
 /// [`Error::Transport`] only: a card that refuses to answer, or answers nonsense, stays anonymous.
 pub(super) fn identify(card: &mut Card<'_>, applet: Version) -> Result<Identity, Error> {
+    card.fetch_with(GET_RESPONSE);
     let identity = if applet >= Version(4, 0, 0) { from_management(card) } else { from_otp(card) };
     match identity {
         Err(error @ Error::Transport(_)) => Err(error),
