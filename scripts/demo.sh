@@ -109,10 +109,15 @@ expect 0 "product" fobd product add YK/HOTP 'YubiKey HOTP' --type hotp --driver 
 expect 0 "product" fobd product add YK/TOTP 'YubiKey TOTP' --type totp --driver ykoath --hash SHA256 --digits 8
 
 title "What is plugged in"
-expect 0 "device list" fobd device list
-device=$(fobd device list --json | sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' | head -n 1)
+device=''
+for _ in $(seq 50); do # a card just put in is seen within half a second
+  device=$(fobd device list --json | sed -n 's/.*"id": *"\([a-z]*:[0-9][^"]*\)".*/\1/p' | head -n 1)
+  [ -z "$device" ] || break
+  sleep 0.1
+done
+[ -n "$device" ] || fail "no device with a serial is plugged in"
 serial=${device#*:}
-[ -n "$serial" ] || fail "no device with a serial"
+expect 0 "device list" fobd device list
 hotp="fobd:$serial" totp="fobd:$serial-2"
 
 title "Program an HOTP and a TOTP credential: the secrets are made in the server, the key proves each by a passcode"
