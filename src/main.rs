@@ -14,6 +14,8 @@ struct Arguments {
 }
 
 #[derive(clap::Subcommand)]
+// Read once at the start: its size matters to nobody.
+#[allow(clippy::large_enum_variant)]
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
