@@ -78,8 +78,6 @@ pub struct ImportedCredential {
     pub time_step: Option<TimeStep>,
     /// The hash function under the HMAC.
     pub algorithm: Option<Algorithm>,
-    /// The file does not name the hash function; by its convention the length of the key tells.
-    pub algorithm_guessed: bool,
     /// Length of a passcode.
     pub digits: Option<Digits>,
     /// The maker.
@@ -102,7 +100,6 @@ impl ImportedCredential {
             counter: None,
             time_step: None,
             algorithm: None,
-            algorithm_guessed: false,
             digits: None,
             manufacturer: None,
             model: None,

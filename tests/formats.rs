@@ -36,7 +36,6 @@ fn imported(location: Location, serial: &str, secret: Secret) -> ImportedCredent
         counter: None,
         time_step: None,
         algorithm: Some(Algorithm::Sha1),
-        algorithm_guessed: false,
         digits: None,
         manufacturer: None,
         model: None,
@@ -51,15 +50,13 @@ fn the_oath_csv_sample_gives_its_six_tokens() {
     let (hotp, totp) = (Some(ImportedKind::Hotp), Some(ImportedKind::Totp));
     let (six, eight) = (Some(Digits::SIX), Some(Digits::EIGHT));
     let (half_minute, minute) = (Some(TimeStep::SECONDS_30), Some(TimeStep::SECONDS_60));
-    let sha256 = Some(Algorithm::Sha256);
-    let guessed = true;
     let expected = [
-        ImportedCredential { algorithm_guessed: guessed, ..line(3, "TEST0001", 20) },
+        ImportedCredential { algorithm: None, ..line(3, "TEST0001", 20) },
         ImportedCredential {
             kind: hotp,
             digits: six,
             counter: Some(5),
-            algorithm_guessed: guessed,
+            algorithm: None,
             ..line(4, "TEST0002", 20)
         },
         ImportedCredential { kind: totp, digits: eight, time_step: half_minute, ..line(5, "TEST0003", 20) },
@@ -67,8 +64,7 @@ fn the_oath_csv_sample_gives_its_six_tokens() {
             kind: totp,
             digits: eight,
             time_step: minute,
-            algorithm: sha256,
-            algorithm_guessed: guessed,
+            algorithm: None,
             ..line(6, "TEST0004", 32)
         },
         ImportedCredential {

@@ -86,11 +86,12 @@ fn a_reset_unlocks_and_keeps_the_counter() {
         assert!(!alice_is_let_in(client, &format!("1234{wrong:06}")));
     }
     client.ok("token/reset", json!({"token": {"serial": "1001"}}));
+    assert!(alice_is_let_in(client, &format!("1234{}", RFC[1])), "the lock is off the user too");
     let shown = client.ok(
         "token/get",
         json!({"token": {"serial": "1001"}, "return": ["counter", "failCount", "needsSync"]}),
     );
-    assert_eq!(shown, json!({"counter": 1, "failCount": 0, "needsSync": false}));
+    assert_eq!(shown, json!({"counter": 2, "failCount": 0, "needsSync": false}));
 }
 
 #[test]

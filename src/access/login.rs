@@ -1,5 +1,7 @@
-//! Basic logins of operators. A good one is remembered for five minutes, as a MAC under a key that only this
-//! process has, so that a program that sends its password with each request does not pay for argon2 each time.
+//! Basic logins of operators.
+//!
+//! A good one is remembered for five minutes, as a MAC under a key that only this process has, so that a program
+//! that sends its password with each request does not pay for argon2 each time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -94,7 +96,7 @@ impl Logins {
             return Err(Refused::Denied);
         }
         let name = credentials.name.clone();
-        let operator = store.read(move |reader| Ok::<_, StoreError>(reader.operator(&name)?)).await?;
+        let operator = store.read(move |reader| reader.operator(&name)).await?;
         let operator = operator.filter(|operator| !operator.disabled);
         let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
         let fits = self.passwords.fits(credentials.password, hash).await.map_err(|_| Refused::Unavailable)?;

@@ -10,11 +10,11 @@
 //! The key is hexadecimal, trailing columns may be missing or empty. Accepted besides: a BOM, CRLF, spaces and quotes
 //! around fields, comments (`#`), empty lines, and a header if its first column says "serial".
 //!
-//! Two things these files leave open are decided here. Where no hash function is given, the length of the key tells
-//! it, as it does in privacyIDEA: 20, 32 or 64 bytes are SHA-1, SHA-256, SHA-512, marked as guessed; other lengths
-//! leave it to the product. In a line for HOTP that names its hash function, the fifth column is LinOTP's time step
-//! and means nothing; only without a sixth column is it the counter. Taking a time step for a counter would refuse
-//! passcodes; missing a counter costs a resync.
+//! Two things these files leave open are decided here. Where no hash function is given, the product says it;
+//! privacyIDEA guesses it from the length of the key, which is wrong for SHA-1 tokens with long keys. In a line for
+//! HOTP that names its hash function, the fifth column is LinOTP's time step and means nothing; only without a sixth
+//! column is it the counter. Taking a time step for a counter would refuse passcodes; missing a counter costs a
+//! resync.
 //!
 //! Lines are cut at every comma, as those servers do. A full CSV reader would read on after a quote that is never
 //! closed and swallow the tokens on the lines below; none of these fields can hold a comma anyway.
@@ -193,10 +193,9 @@ impl<'r> Row<'r> {
             Some(ImportedKind::Hotp) => drop(time_step(factor)?),
         }
         imported.algorithm = match algorithm {
-            "" => guess_algorithm(&imported.secret),
+            "" => None,
             name => Some(Algorithm::parse(name).map_err(|_| Problem::UnknownAlgorithm)?),
         };
-        imported.algorithm_guessed = algorithm.is_empty() && imported.algorithm.is_some();
         Ok(imported)
     }
 }
@@ -215,16 +214,6 @@ fn kind(text: &str) -> Result<Option<ImportedKind>, Problem> {
         "ocra" | "ocra2" => Err(Problem::Unsupported(Unsupported::Ocra)),
         "tan" => Err(Problem::Unsupported(Unsupported::Tan)),
         _ => Err(Problem::UnknownType),
-    }
-}
-
-/// The hash function whose output is as long as the key.
-fn guess_algorithm(secret: &Secret) -> Option<Algorithm> {
-    match secret.expose().len() {
-        20 => Some(Algorithm::Sha1),
-        32 => Some(Algorithm::Sha256),
-        64 => Some(Algorithm::Sha512),
-        _ => None,
     }
 }
 

@@ -57,12 +57,11 @@ fn nothing_fits(
             Some(Condition { path: path.to_owned(), ..condition.clone() })
         })
         .collect();
-    if !of_domain.is_empty() {
-        if let Err(objects::FindError::None(missing)) =
+    if !of_domain.is_empty()
+        && let Err(objects::FindError::None(missing)) =
             objects::find_one(reader, &objects::DOMAIN, &of_domain)
-        {
-            return Ok(Error::not_found(missing));
-        }
+    {
+        return Ok(Error::not_found(missing));
     }
     Ok(Error::not_found(object.name))
 }

@@ -108,7 +108,7 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     let run = Run { app: Arc::clone(app), device: device.id, unlock, touch, caller: caller.clone() };
     let (done, finished) = tokio::sync::oneshot::channel::<()>();
     app.spawn(async move {
-        run.to_the_end(reserved).await;
+        run.finish(reserved).await;
         drop(done);
     });
     // Without an answer in time the caller asks again by `job/get`.
@@ -387,7 +387,7 @@ struct Run {
 }
 
 impl Run {
-    async fn to_the_end(self, reserved: Reserved) {
+    async fn finish(self, reserved: Reserved) {
         let job = reserved.job;
         if let Err(error) = self.write_and_prove(reserved).await {
             // The journal itself cannot be written: the next start settles the job by where it stands.

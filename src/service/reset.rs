@@ -1,10 +1,13 @@
-//! Reset: clears failures, lock, drift and a pending resync. The counter and the last accepted time step stay,
-//! unless a caller who may rewind asks for a lower counter; then only a resync revives the token.
+//! Reset: clears failures, lock, drift and a pending resync, also the failures of those who have the token: the
+//! helpdesk resets a token to let somebody in.
+//!
+//! The counter and the last accepted time step stay, unless a caller who may rewind asks for a lower counter; then
+//! only a resync revives the token.
 
 use super::Caller;
 use super::error::{Error, Kind};
 use crate::access::role::Permission;
-use crate::model::id::TokenId;
+use crate::model::id::{TokenId, UserId};
 use crate::otp::credential::Kind as Otp;
 use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};
@@ -62,6 +65,8 @@ impl Decision for Reset {
 impl Reset {
     /// Returns the counter before and after, where one was given.
     fn reset(&self, rows: &mut Rows) -> Result<Option<(u64, u64)>, Error> {
+        let holders: Vec<UserId> =
+            rows.assignments.values().filter(|row| row.token == self.token).map(|row| row.user).collect();
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;
         let mut moved = None;
         if let Some(counter) = self.counter {
@@ -79,6 +84,11 @@ impl Reset {
         token.factor.needs_sync = false;
         if let Some((_, counter)) = moved {
             token.factor.rewind(counter);
+        }
+        for user in holders {
+            if let Some(row) = rows.users.get_mut(&user) {
+                row.throttle.clear();
+            }
         }
         Ok(moved)
     }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::Caller;
 use super::error::{Error, Kind};
-use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::model::id::{TokenId, UserId};
 use crate::otp::policy::Policy;
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
 use crate::otp::time::Timestamp;
@@ -66,17 +66,15 @@ impl Decision for Sync {
 
 impl Sync {
     fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
-        if let Some(user) = self.user {
-            assignment_of(rows, self.token, user).ok_or_else(|| Error::not_found("tokenAssignment"))?;
-        }
+        let user = self.holder(rows)?;
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;
-        let user = self.user.and_then(|id| rows.users.get_mut(&id));
+        let user = user.and_then(|id| rows.users.get_mut(&id));
         let mut subject = ResyncSubject {
-            user: user.as_ref().map(|row| row.throttle.clone()),
+            user: user.as_ref().map(|row| row.throttle),
             source: None,
             credential: token.credential.clone(),
-            factor: token.factor.clone(),
-            throttle: token.throttle.clone(),
+            factor: token.factor,
+            throttle: token.throttle,
         };
         let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
         let outcome = core::resync(&mut subject, &passcodes, now, &self.policy);
@@ -101,9 +99,15 @@ impl Sync {
             ),
         })
     }
-}
 
-/// The assignment of a token to a user, among the rows of a batch.
-fn assignment_of(rows: &Rows, token: TokenId, user: UserId) -> Option<AssignmentId> {
-    rows.assignments.iter().find(|(_, row)| row.token == token && row.user == user).map(|(id, _)| *id)
+    /// Whose failures count: the named user, who must have the token, or the one who has it.
+    fn holder(&self, rows: &Rows) -> Result<Option<UserId>, Error> {
+        let mut holders = rows.assignments.values().filter(|row| row.token == self.token).map(|row| row.user);
+        match self.user {
+            Some(user) if holders.any(|holder| holder == user) => Ok(Some(user)),
+            Some(_) => Err(Error::not_found("tokenAssignment")),
+            // With several holders of one token, nobody can be said to have mistyped.
+            None => Ok(holders.next().filter(|_| holders.next().is_none())),
+        }
+    }
 }

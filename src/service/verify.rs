@@ -90,7 +90,7 @@ impl Decision for Verify {
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
         let mut subject = Subject {
-            user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle.clone()),
+            user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle),
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
             candidates: holders.iter().filter_map(|held| self.candidate(rows, *held)).collect(),
         };
@@ -167,9 +167,9 @@ impl Verify {
         Some(Candidate {
             label: memory,
             credential: token.credential.clone(),
-            factor: token.factor.clone(),
-            throttle: token.throttle.clone(),
-            pin: assigned.and_then(|row| row.pin.clone()),
+            factor: token.factor,
+            throttle: token.throttle,
+            pin: assigned.and_then(|row| row.pin),
             pin_label: assignment.map_or(0, |id| id.0),
             token_identifier: None,
             repeats,

@@ -158,7 +158,7 @@ impl Rows {
         for name in wanted.iter().filter_map(|keys| keys.source.as_ref()) {
             let throttle =
                 source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
-            self.loaded.sources.insert(name.clone(), throttle.clone());
+            self.loaded.sources.insert(name.clone(), throttle);
             self.sources.insert(name.clone(), throttle);
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Rows {
                 })
                 .optional()?;
             if let Some(row) = found {
-                self.loaded.users.insert(id, row.throttle.clone());
+                self.loaded.users.insert(id, row.throttle);
                 self.users.insert(id, row);
             }
         }
@@ -225,7 +225,7 @@ impl Rows {
                 None => None,
             };
             let status = read_text(row, 5, TokenStatus::parse)?;
-            self.loaded.tokens.insert(id, (factor.clone(), throttle.clone()));
+            self.loaded.tokens.insert(id, (factor, throttle));
             self.tokens.insert(id, TokenRow { status, credential, factor, throttle });
         }
         Ok(())

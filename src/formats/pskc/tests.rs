@@ -93,7 +93,7 @@ fn the_suite_names_the_hash_and_without_one_it_is_sha_1() {
         ("<Suite hashalgo=\"sha256\"/>", Algorithm::Sha256),
     ] {
         let imported = one(&package(suite, SECRET, ""));
-        assert_eq!((imported.algorithm, imported.algorithm_guessed), (Some(algorithm), false), "{suite}");
+        assert_eq!(imported.algorithm, Some(algorithm), "{suite}");
     }
 }
 

@@ -119,7 +119,7 @@ pub fn find_one(
 ) -> Result<i64, FindError> {
     let mut select = Select::new(object);
     select.conditions(conditions)?;
-    let sql = format!("SELECT {}.id {} LIMIT 2", select.alias, select.from_where());
+    let sql = format!("SELECT {}.id {} LIMIT 2", select.alias, select.tail());
     let mut statement = reader.connection.prepare_cached(&sql).map_err(QueryError::from)?;
     let mut rows = statement.query(params_from_iter(&select.values)).map_err(QueryError::from)?;
     let Some(row) = rows.next().map_err(QueryError::from)? else { return Err(FindError::None(object.name)) };
@@ -158,7 +158,7 @@ pub fn get(
 pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Json, QueryError> {
     let mut select = Select::new(object);
     select.conditions(&search.conditions)?;
-    let counted = format!("SELECT count(*) {}", select.from_where());
+    let counted = format!("SELECT count(*) {}", select.tail());
     let total: i64 = reader
         .connection
         .prepare_cached(&counted)?
@@ -172,7 +172,7 @@ pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> 
     let sql = format!(
         "SELECT {} {} ORDER BY {order} {direction}, {}.id {direction} LIMIT {} OFFSET {}",
         select.columns(),
-        select.from_where(),
+        select.tail(),
         select.alias,
         search.max.unwrap_or(DEFAULT_MAX).min(MOST_ROWS),
         search.offset.min(i64::MAX as u64),
@@ -222,7 +222,7 @@ impl Select {
         format!("FROM {} {}{joins}", self.object.table, self.alias)
     }
 
-    fn from_where(&self) -> String {
+    fn tail(&self) -> String {
         let mut text = self.from();
         for (index, condition) in self.conditions.iter().enumerate() {
             let _ = write!(text, " {} {condition}", if index == 0 { "WHERE" } else { "AND" });
