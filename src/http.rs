@@ -14,9 +14,9 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 
 pub use self::serve::{ListenError, bind, serve};
+use crate::access::Caller;
 use crate::app::App;
 use crate::rpc::{Context, das5, jsonrpc};
-use crate::service::Caller;
 use crate::store::StoreError;
 
 /// Largest body of a request.

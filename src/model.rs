@@ -1,4 +1,5 @@
 //! The nouns of the server as plain types: ids, statuses, kinds. No I/O and no SQL.
 
 pub mod id;
+pub mod role;
 pub mod status;

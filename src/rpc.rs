@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::access::Caller;
 use crate::app::App;
-use crate::service::Caller;
 
 /// Who asks, and whom.
 #[derive(Clone)]

@@ -14,17 +14,8 @@ pub mod set;
 pub mod sync;
 pub mod verify;
 
-use crate::access::role::Role;
+use crate::access::Caller;
 use crate::store::audit;
-
-/// Who is calling.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Name of the operator, as the audit log shows it.
-    pub name: String,
-    /// What the operator may do.
-    pub role: Role,
-}
 
 impl Caller {
     /// Starts an audit row for something this caller did.

@@ -5,9 +5,11 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod dependencies;
 mod formats;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
 mod support;
+mod tidy;
 mod verify;

@@ -12,12 +12,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::Caller;
 use super::attempts::{Attempts, Who};
 use super::password::Passwords;
 use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
-use crate::service::Caller;
-use crate::service::error::Error;
 use crate::store::{Store, StoreError};
 
 /// How long a good login is remembered.
@@ -44,8 +43,7 @@ pub enum Refused {
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        // Logs what the store said.
-        let _ = Error::from(error);
+        tracing::error!(%error, "operators cannot be read");
         Self::Unavailable
     }
 }

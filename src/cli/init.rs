@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::system_clock::SystemClock;
 use crate::access::password;
-use crate::access::role::Role;
+use crate::model::role::Role;
 use crate::otp::time::Clock as _;
 use crate::service::random;
 use crate::store::catalogue::DEFAULT_REPOSITORY;

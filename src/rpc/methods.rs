@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::handlers::{auth, device, directory, job, token};
 use super::normalise::normalise;
 use super::{Context, Reply};
-use crate::access::role::Permission;
+use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;

@@ -3,7 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::{Caller, random};
+use super::random;
+use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::otp::pin;
 use crate::store::{Store, Tx};

@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::Caller;
 use super::assign::assign_in;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
+use crate::access::Caller;
 use crate::model::id::{DomainId, ProductId, RepositoryId, UserId};
 use crate::store::catalogue::{DEFAULT_REPOSITORY, NewProduct};
 use crate::store::directory::{NewDomain, NewUser};

@@ -1,8 +1,8 @@
 //! Delete: a token with its secret and assignments leaves the inventory. The audit log keeps its serial.
 
-use super::Caller;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
+use crate::access::Caller;
 use crate::model::id::TokenId;
 use crate::model::status::TokenStatus;
 use crate::store::{Store, objects};

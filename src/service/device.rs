@@ -7,9 +7,10 @@ use fobd_drivers::error::Error as DriverError;
 use fobd_drivers::token::{self as driver, LockCode, MovingFactor, Passcode, SlotId, Unattended};
 use fobd_drivers::transport::TransportError;
 use serde_json::{Value as Json, json};
+use zeroize::Zeroizing;
 
-use super::Caller;
 use super::error::{Error, Kind};
+use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{DeviceError, DeviceId, DeviceView};
 use crate::otp::time::Timestamp;
@@ -44,6 +45,12 @@ pub fn kind_of(error: &DeviceError) -> Kind {
             DriverError::Invalid { .. } => Kind::Invalid,
         },
     }
+}
+
+/// The access code of a device, as a driver takes it.
+#[must_use]
+pub fn unlock(code: Option<Zeroizing<String>>) -> Option<LockCode> {
+    code.map(|code| LockCode::new(code.as_bytes().to_vec()))
 }
 
 /// Lists what is plugged in.

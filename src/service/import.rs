@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
+use super::create;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
-use super::{Caller, create};
+use crate::access::Caller;
 use crate::formats::error::FormatError;
 use crate::formats::{self, ImportedCredential};
 use crate::model::id::{ProductId, RepositoryId, TokenId};

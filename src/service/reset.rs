@@ -4,10 +4,10 @@
 //! The counter and the last accepted time step stay, unless a caller who may rewind asks for a lower counter; then
 //! only a resync revives the token.
 
-use super::Caller;
 use super::error::{Error, Kind};
-use crate::access::role::Permission;
+use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
+use crate::model::role::Permission;
 use crate::otp::credential::Kind as Otp;
 use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};

@@ -1,9 +1,9 @@
 //! Set: status, description and repository of a token.
 
-use super::Caller;
 use super::create::check_text;
 use super::error::Error;
 use super::inventory::Selector;
+use crate::access::Caller;
 use crate::model::id::{RepositoryId, TokenId};
 use crate::model::status::TokenStatus;
 use crate::store::tokens::TokenChanges;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Caller;
 use super::error::{Error, Kind};
+use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
 use crate::otp::policy::Policy;
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};

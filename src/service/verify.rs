@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Caller;
+use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
 use crate::otp::policy::Policy;

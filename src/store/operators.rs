@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension as _;
 
 use super::{Reader, StoreError, Tx};
-use crate::access::role::Role;
 use crate::model::id::OperatorId;
+use crate::model::role::Role;
 
 /// An operator as the login needs it.
 #[derive(Clone)]

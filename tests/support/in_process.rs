@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use firmware_fixtures::attach::VirtualBus;
-use fobd::access::{password, role::Role};
+use fobd::access::password;
 use fobd::app::App;
 use fobd::devices::handle::Devices;
 use fobd::http;
+use fobd::model::role::Role;
 use fobd::otp::time::{Clock, Timestamp};
 use fobd::store::catalogue::DEFAULT_REPOSITORY;
 use fobd::store::{Location, Store, Synchronous};

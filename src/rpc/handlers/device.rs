@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use fobd_drivers::token::LockCode;
-
-use super::super::params::{DeviceCalculate, DeviceErase, DeviceProgram, DeviceSlots, Nothing, SecretText};
+use super::super::params::{DeviceCalculate, DeviceErase, DeviceProgram, DeviceSlots, Nothing};
 use super::super::{Context, Reply};
 use crate::devices::DeviceId;
 use crate::otp::time::Timestamp;
@@ -22,7 +20,7 @@ pub(in crate::rpc) async fn list(cx: Context, _: Nothing) -> Result<Reply, Error
 
 pub(in crate::rpc) async fn slots(cx: Context, params: DeviceSlots) -> Result<Reply, Error> {
     let id = device_id(&params.device)?;
-    Ok(Reply::Result(device::slots(&cx.app, &id, unlock(params.access_code)).await?))
+    Ok(Reply::Result(device::slots(&cx.app, &id, device::unlock(params.access_code)).await?))
 }
 
 pub(in crate::rpc) async fn program(cx: Context, params: DeviceProgram) -> Result<Reply, Error> {
@@ -41,7 +39,7 @@ pub(in crate::rpc) async fn program(cx: Context, params: DeviceProgram) -> Resul
         user: params.attrs.user,
         pin: params.attrs.pin,
         touch: params.attrs.touch,
-        unlock: unlock(params.access_code),
+        unlock: device::unlock(params.access_code),
         wait: Duration::from_secs_f64(wait),
     };
     Ok(Reply::Result(program::program(&cx.app, &cx.caller, request).await?))
@@ -50,7 +48,7 @@ pub(in crate::rpc) async fn program(cx: Context, params: DeviceProgram) -> Resul
 pub(in crate::rpc) async fn calculate(cx: Context, params: DeviceCalculate) -> Result<Reply, Error> {
     let id = device_id(&params.device)?;
     let time = params.time.map(Timestamp::from_secs);
-    let unlock = unlock(params.access_code);
+    let unlock = device::unlock(params.access_code);
     let passcode = device::calculate(&cx.app, &cx.caller, &id, &params.slot, time, unlock).await?;
     Ok(Reply::Result(serde_json::json!({ "passcode": passcode.expose() })))
 }
@@ -59,15 +57,11 @@ pub(in crate::rpc) async fn erase(cx: Context, params: DeviceErase) -> Result<Re
     let request = EraseRequest {
         device: device_id(&params.device)?,
         slot: params.slot,
-        unlock: unlock(params.access_code),
+        unlock: device::unlock(params.access_code),
     };
     Ok(Reply::Result(program::erase(&cx.app, &cx.caller, request).await?))
 }
 
 fn device_id(text: &str) -> Result<DeviceId, Error> {
     text.parse().map_err(|_| Error::invalid("device", "must be an id such as `ykoath:12345678`"))
-}
-
-fn unlock(access_code: Option<SecretText>) -> Option<LockCode> {
-    access_code.map(|code| LockCode::new(code.as_bytes().to_vec()))
 }
