@@ -2,8 +2,8 @@
 //!
 //! A smart card is told by words in its reader's name (a USB key is its own reader, and pcscd takes the name
 //! from the key) or by a piece of its answer to reset (ISO/IEC 7816-3). Both are hints: NFC readers make up
-//! their own answers, and any card may carry the applet. So a row decides only which driver goes *first*; see
-//! `matches` of each driver for what it does with cards that are in no row.
+//! their own answers, and any card may carry the applet. So a row decides only which driver
+//! a card is kept for; `matches` of each driver says what it does with cards that are in no row.
 //!
 //! Sources: Info.plist of libccid 1.5.2; the smart-card list of pcsc-tools.
 

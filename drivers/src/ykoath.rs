@@ -1,6 +1,6 @@
 //! Driver for the OATH applet of `YubiKey` NEO, 4 and 5 (protocol YKOATH), over contacts and NFC.
 //!
-//! A slot is a named credential; [`name`] says how names are stored. Opening selects the applet and asks the
+//! A slot is a named credential; `name.rs` says how names are stored. Opening selects the applet and asks the
 //! key's other applets for its serial, 3 exchanges. After that each call is one transaction:
 //!
 //! | call | exchanges, without access code |
@@ -15,7 +15,9 @@
 //! told by its SELECT reply (no 8-byte id) and left to a driver of its own.
 
 mod access;
+mod calculate;
 mod commands;
+mod credential;
 mod features;
 mod name;
 mod session;

@@ -241,6 +241,11 @@ fn a_locked_token_opens_to_its_code_only(bench: &Bench) {
     let code = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
     let mut token = bench.open();
     token.program(&slot("a"), &hotp(0), &Unattended).unwrap();
+    let (exchanges, empty) = bench.exchanges(|| token.set_lock_code(Some(&code(""))));
+    assert_eq!(
+        (exchanges, error(empty).to_string().as_str()),
+        (0, "code: it is empty; no code at all removes it")
+    );
     token.set_lock_code(Some(&code("pässwörd"))).unwrap();
     assert!(bench.card.access_key().is_some());
     assert!(token.info().locked);

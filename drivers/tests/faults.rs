@@ -305,6 +305,107 @@ fn a_slow_token_is_waited_for() {
     assert_eq!(bench.card.waited(), Duration::from_secs(3));
 }
 
+/// A wire on which one command is executed, and a reset is told in place of its answer.
+struct ResetAfter {
+    inner: Box<dyn CardConnection>,
+    ins: u8,
+}
+
+impl CardConnection for ResetAfter {
+    fn interface(&self) -> Interface {
+        self.inner.interface()
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {
+        let ins = self.ins;
+        self.inner.begin().map(|inner| Box::new(ResettingAfter { inner, ins }) as _)
+    }
+}
+
+struct ResettingAfter<'a> {
+    inner: Box<dyn CardTransaction + 'a>,
+    ins: u8,
+}
+
+impl CardTransaction for ResettingAfter<'_> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let response = self.inner.transmit(command)?;
+        if command[1] == self.ins { Err(TransportError::Reset) } else { Ok(response) }
+    }
+}
+
+#[test]
+fn what_may_have_been_done_is_never_done_twice() {
+    let scene = |ins| {
+        let (bench, _) = Bench::in_process(Firmware::YUBIKEY_5_4_3);
+        bench.card.install(Credential::hotp("a", b"12345678901234567890", 0));
+        bench.card.install(Credential::totp("t", b"12345678901234567890"));
+        let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap();
+        let connection = Connection::Card(Box::new(ResetAfter { inner, ins }));
+        let token = DRIVERS[0].open(connection).unwrap().unwrap();
+        (bench.card.clone(), bench, token)
+    };
+    let is_reset = |error: &Error| matches!(error, Error::Transport(TransportError::Reset));
+    let of_ins = |card: &VirtualCard, before: u64| card.exchanges() - before;
+
+    let (card, _bench, mut token) = scene(0xA2);
+    assert!(is_reset(&calculate(&mut *token, "a", MovingFactor::OnToken).unwrap_err()));
+    assert_eq!(card.credential("a").unwrap().counter, 1);
+    // TOTP counts nothing, so it is asked for once more.
+    let before = card.exchanges();
+    assert!(is_reset(&calculate(&mut *token, "t", MovingFactor::TimeStep(1)).unwrap_err()));
+    assert_eq!(of_ins(&card, before), 4, "twice SELECT and CALCULATE");
+
+    let (card, _bench, mut token) = scene(0x01);
+    let before = card.exchanges();
+    let failure = token.program(&slot("a"), &hotp(9), &Unattended).unwrap_err();
+    assert!(is_reset(&failure.source) && failure.slot == SlotState::Unknown, "{failure}");
+    assert_eq!(of_ins(&card, before), 3, "SELECT, LIST, PUT");
+
+    let (card, _bench, mut token) = scene(0x02);
+    assert!(is_reset(&token.erase(&slot("a"), &Unattended).unwrap_err()));
+    assert_eq!(card.credential("a"), None);
+}
+
+/// A wire on which somebody else answers VALIDATE, without knowing the code.
+struct Impostor(Box<dyn CardConnection>);
+
+impl CardConnection for Impostor {
+    fn interface(&self) -> Interface {
+        self.0.interface()
+    }
+
+    fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {
+        self.0.begin().map(|inner| Box::new(Impersonating(inner)) as _)
+    }
+}
+
+struct Impersonating<'a>(Box<dyn CardTransaction + 'a>);
+
+impl CardTransaction for Impersonating<'_> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        if command[1] == 0xA3 {
+            return Ok([&[0x75, 20][..], &[7; 20], &[0x90, 0x00]].concat());
+        }
+        self.0.transmit(command)
+    }
+}
+
+#[test]
+fn a_card_that_does_not_know_the_code_is_not_trusted() {
+    let (bench, _) = Bench::in_process(Firmware::YUBIKEY_5_4_3);
+    bench.open().set_lock_code(Some(&code())).unwrap();
+    let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap();
+    let mut token = DRIVERS[0].open(Connection::Card(Box::new(Impostor(inner)))).unwrap().unwrap();
+    let failure = token.unlock(&code()).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "VALIDATE: malformed reply: the card does not know the access code itself at byte 2"
+    );
+    let failure = token.program(&slot("a"), &totp(30), &Unattended).unwrap_err();
+    assert!(matches!((failure.slot, failure.source), (SlotState::Unchanged, Error::Locked)));
+}
+
 /// A card that says anything at all.
 struct Babble(std::collections::VecDeque<Vec<u8>>);
 

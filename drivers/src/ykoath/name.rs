@@ -90,10 +90,15 @@ pub(super) fn address(entry: &Entry, all: &[Entry]) -> String {
     if shared { entry.stored_text() } else { short }
 }
 
-/// Everything in a slot, or the one credential that is listed by this stored name.
+/// Everything in a slot; or, where credentials share a name, the one that is listed by this stored name.
 pub(super) fn members<'e>(slot: &str, all: &'e [Entry]) -> Vec<&'e Entry> {
-    let named: Vec<_> = all.iter().filter(|entry| entry.short_text() == slot).collect();
-    if named.is_empty() { all.iter().filter(|entry| entry.stored_text() == slot).collect() } else { named }
+    let alone = |entry: &&Entry| {
+        entry.stored_text() == slot && entry.short_text() != slot && address(entry, all) == slot
+    };
+    match all.iter().find(alone) {
+        Some(entry) => vec![entry],
+        None => all.iter().filter(|entry| entry.short_text() == slot).collect(),
+    }
 }
 
 /// The credential in a slot.
@@ -147,8 +152,8 @@ pub(super) fn stored_name(slot: &str, time_step: Option<u32>) -> Result<String, 
 /// # Errors
 /// [`Error::Invalid`] if another slot would be overwritten, or would share its name with this one afterwards.
 pub(super) fn plan(slot: &str, kind: Kind, stored: &str, all: &[Entry]) -> Result<Plan, Error> {
-    let (replaced, others): (Vec<&Entry>, Vec<&Entry>) =
-        all.iter().partition(|entry| entry.short_text() == slot);
+    let replaced = members(slot, all);
+    let others = all.iter().filter(|entry| !replaced.contains(entry));
     let new = Entry {
         stored: stored.as_bytes().to_vec(),
         kind: Some(kind),
@@ -156,7 +161,7 @@ pub(super) fn plan(slot: &str, kind: Kind, stored: &str, all: &[Entry]) -> Resul
         digits: None,
         touch: None,
     };
-    let mut after: Vec<Entry> = others.into_iter().cloned().collect();
+    let mut after: Vec<Entry> = others.cloned().collect();
     let overwrites_another = after.iter().any(|entry| entry.stored == new.stored);
     after.push(new.clone());
     if overwrites_another || address(&new, &after) != slot {
@@ -274,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn a_listed_name_means_what_it_was_listed_for() {
+        // The first would be called `60/a` if the others did not need that name.
+        let all = [entry("1/60/a", TOTP), entry("1/a", TOTP), entry("60/a", TOTP)];
+        for entry in &all {
+            assert_eq!(find(&address(entry, &all), &all).unwrap(), entry);
+        }
+    }
+
+    #[test]
     fn another_slot_is_never_overwritten() {
         // An HOTP credential's name has no time step, whatever it looks like.
         let all = [entry("60/bob", HOTP)];
@@ -299,6 +313,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
         #[test]
         fn addresses_are_unique_and_found_again(all in entries()) {
             for entry in &all {
@@ -313,7 +329,8 @@ mod tests {
             let (kind, time_step) = if hotp { (HOTP, None) } else { (TOTP, Some(step)) };
             let stored = stored_name(&slot, time_step).unwrap();
             if let Ok(plan) = plan(&slot, kind, &stored, &all) {
-                let others: Vec<&Entry> = all.iter().filter(|entry| entry.short_text() != slot).collect();
+                let inside = members(&slot, &all);
+                let others: Vec<&Entry> = all.iter().filter(|entry| !inside.contains(entry)).collect();
                 let mut after: Vec<Entry> = all.iter()
                     .filter(|entry| entry.stored != plan.stored && !plan.remove.contains(&entry.stored))
                     .cloned().collect();

@@ -9,12 +9,10 @@
 //! did not write the attendant is told that a touch *may* be needed: a needless prompt vanishes at once, a
 //! missing one leaves somebody waiting without a hint.
 
-use zeroize::Zeroizing;
-
-use sha1::Digest;
-
 use super::access::{AccessKey, SetCode};
-use super::commands::{Calculate, CalculateAll, Delete, List, Put, Reset, Select};
+use super::calculate::{Calculate, CalculateAll};
+use super::commands::{Delete, List, Put, Reset, Select};
+use super::credential::Written;
 use super::features::Features;
 use super::name::{self, Entry, invalid};
 use super::session::{Applet, random_challenge, visit};
@@ -22,13 +20,10 @@ use crate::error::{Error, ProgramError, SlotState};
 use crate::iso7816::status::StatusWord;
 use crate::iso7816::{Command, Malformed};
 use crate::token::{
-    Algorithm, Attendant, FactorConfig, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo,
-    Token, TokenInfo, Unattended,
+    Attendant, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token, TokenInfo,
+    Unattended,
 };
 use crate::transport::CardConnection;
-
-/// Shortest key the applet takes; shorter secrets are filled up with zeros, which HMAC does anyway.
-const MIN_KEY: usize = 14;
 
 pub(super) struct OathToken {
     connection: Box<dyn CardConnection>,
@@ -143,6 +138,9 @@ impl Token for OathToken {
     }
 
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
+        if code.is_some_and(|code| code.expose().is_empty()) {
+            return Err(invalid("code", "it is empty; no code at all removes it"));
+        }
         let known_id = self.id;
         let key = self.visit(&Unattended, |applet, _| {
             let id = certain_id(applet, known_id)?;
@@ -384,78 +382,9 @@ fn check_overwrite(features: Features, stored: &[u8], known: &[Entry]) -> Result
     Ok(())
 }
 
-/// What goes to the card, checked before the first exchange.
-struct Written {
-    kind: Kind,
-    stored: String,
-    key: Zeroizing<Vec<u8>>,
-    counter: u32,
-}
-
-impl Written {
-    fn check(slot: &str, config: &SlotConfig, info: &TokenInfo, features: Features) -> Result<Self, Error> {
-        let capabilities = &info.capabilities;
-        if !capabilities.algorithms.contains(&config.algorithm) {
-            return Err(Error::Unsupported {
-                what: "this hash function",
-                needs: "SHA-512 takes a YubiKey with firmware 4.3.1 that is not a YubiKey 4 FIPS".to_owned(),
-            });
-        }
-        if !capabilities.digits.contains(&config.digits) {
-            return Err(invalid("digits", "the token makes passcodes of 6 to 8 digits"));
-        }
-        if config.touch && !features.touch() {
-            return Err(Error::Unsupported { what: "touch", needs: "firmware 4.2.6".to_owned() });
-        }
-        let (kind, time_step, counter) = match config.factor {
-            FactorConfig::Hotp { counter } => {
-                let counter = u32::try_from(counter)
-                    .map_err(|_| invalid("counter", "the token starts at 4294967295 at most"))?;
-                (Kind::Hotp, None, counter)
-            }
-            FactorConfig::Totp { time_step } => (Kind::Totp, Some(time_step), 0),
-        };
-        let stored = name::stored_name(slot, time_step)?;
-        let key = key(config.algorithm, config.secret.expose())?;
-        Ok(Self { kind, stored, key, counter })
-    }
-}
-
-/// The key as the applet wants it: a secret longer than a hash block is hashed (which is what HMAC does with
-/// it, RFC 2104 §2), one shorter than 14 bytes is filled up with zeros (likewise).
-fn key(algorithm: Algorithm, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    if secret.is_empty() {
-        return Err(invalid("secret", "it is empty"));
-    }
-    let mut key = Zeroizing::new(Vec::with_capacity(128));
-    match (algorithm, secret.len()) {
-        (Algorithm::Sha1, 65..) => key.extend_from_slice(&sha1::Sha1::digest(secret)),
-        (Algorithm::Sha256, 65..) => key.extend_from_slice(&sha2::Sha256::digest(secret)),
-        (Algorithm::Sha512, 129..) => key.extend_from_slice(&sha2::Sha512::digest(secret)),
-        _ => key.extend_from_slice(secret),
-    }
-    if key.len() < MIN_KEY {
-        key.resize(MIN_KEY, 0);
-    }
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_short_secret_is_filled_up_and_a_long_one_hashed() {
-        assert_eq!(*key(Algorithm::Sha1, b"12345").unwrap(), *b"12345\0\0\0\0\0\0\0\0\0");
-        assert_eq!(*key(Algorithm::Sha1, &[b'A'; 64]).unwrap(), [b'A'; 64]);
-        let hashed: String =
-            key(Algorithm::Sha1, &[b'A'; 65]).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hashed, "826b7e7a7af8a529ae1c7443c23bf185c0ad440c");
-        assert_eq!(key(Algorithm::Sha256, &[b'A'; 65]).unwrap().len(), 32);
-        assert_eq!(key(Algorithm::Sha512, &[b'A'; 128]).unwrap().len(), 128);
-        assert_eq!(key(Algorithm::Sha512, &[b'A'; 129]).unwrap().len(), 64);
-        assert_eq!(key(Algorithm::Sha1, &[]).unwrap_err().to_string(), "secret: it is empty");
-    }
 
     #[test]
     fn only_a_status_from_checking_is_a_clean_refusal() {
