@@ -18,6 +18,7 @@ pub mod sealing;
 pub mod tokens;
 mod writer;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,6 +53,9 @@ pub enum StoreError {
         /// Version of the program.
         known: i64,
     },
+    /// Another server works on the same directory.
+    #[error("{} is held by another fobd: one server at a time", .0.display())]
+    InUse(PathBuf),
     /// The file cannot be used.
     #[error("{}: {problem}", path.display())]
     Unusable {
@@ -127,6 +131,8 @@ pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
+    /// Held as long as the store is open. The system lets go of it when the process ends, however it ends.
+    _lock: File,
 }
 
 struct Readers {
@@ -180,11 +186,13 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let path = location.database();
+        let lock = lock(location)?;
         let connection = schema::open_writer(&path, synchronous)?;
         let master = MasterKey::load(&location.key_file)?;
         let vault = Arc::new(Vault::open(&connection, &master)?);
         let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
-        Ok(Self { writer: Writer::start(connection, Arc::clone(&vault), clock)?, readers, vault })
+        let writer = Writer::start(connection, Arc::clone(&vault), clock)?;
+        Ok(Self { writer, readers, vault, _lock: lock })
     }
 
     /// Whether changes reach the disk.
@@ -246,6 +254,23 @@ impl Store {
     /// Finishes what is waiting and closes the file.
     pub fn stop(&self) {
         self.writer.stop();
+    }
+}
+
+/// Two servers on one file would each trust a memory that the other one changes.
+fn lock(location: &Location) -> Result<File, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if !location.database().exists() {
+        return Err(StoreError::NotInitialised(location.database()));
+    }
+    let path = location.data_dir.join("fobd.lock");
+    let at = |source| StoreError::File { path: path.clone(), source };
+    let file =
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(location.data_dir.clone())),
+        Err(TryLockError::Error(source)) => Err(at(source)),
     }
 }
 

@@ -65,10 +65,10 @@ impl Repeats {
         false
     }
 
-    /// Whether nothing is remembered.
+    /// Whether all that is remembered is older than the window.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_stale(&self, now: Timestamp, window: Duration) -> bool {
+        self.0.iter().all(|(_, at)| now.since(*at).is_none_or(|ago| ago >= window))
     }
 }
 

@@ -6,6 +6,7 @@
 //! anybody get an answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -118,7 +119,14 @@ pub struct Rows {
     pub repeats: HashMap<i64, Repeats>,
     /// What the file holds of the rows above, to tell what changed.
     loaded: Loaded,
+    /// At this many, memories that are too old to matter are thrown away.
+    tidy_at: usize,
 }
+
+/// Fewest memories that are worth looking through.
+const TIDY_AT_LEAST: usize = 4096;
+/// Longer than any window in which a repeated string is not counted twice.
+const REPEATS_KEPT: Duration = Duration::from_secs(3600);
 
 #[derive(Default)]
 struct Loaded {
@@ -232,7 +240,7 @@ impl Rows {
     }
 
     /// Writes the rows that changed and forgets all but what lives in memory only.
-    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn flush(&mut self, connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
         let mut put = connection.prepare_cached(
             "UPDATE user_states SET failures = ?2, locked_until_ms = ?3 WHERE user_id = ?1",
         )?;
@@ -275,8 +283,12 @@ impl Rows {
                 one_row(put.execute((source, failures, locked))?)?;
             }
         }
-        let repeats = std::mem::take(&mut self.repeats);
-        *self = Self { repeats, ..Self::default() };
+        let (mut repeats, mut tidy_at) = (std::mem::take(&mut self.repeats), self.tidy_at);
+        if repeats.len() > tidy_at {
+            repeats.retain(|_, memory| !memory.is_stale(now, REPEATS_KEPT));
+            tidy_at = (2 * repeats.len()).max(TIDY_AT_LEAST);
+        }
+        *self = Self { repeats, tidy_at, ..Self::default() };
         Ok(())
     }
 }

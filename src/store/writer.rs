@@ -300,7 +300,7 @@ fn decide(
         entries.push(entry);
         answers.push(answer);
     }
-    rows.flush(connection)?;
+    rows.flush(connection, now)?;
     audit::append(connection, now, &entries)
 }
 
