@@ -12,7 +12,7 @@ use crate::otp::repeats::RepeatKey;
 use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
-use crate::service::{random, verify};
+use crate::service::{chunks, random, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
@@ -43,6 +43,10 @@ impl App {
         let settled = store.write(|tx| Ok::<_, Error>(tx.settle_orphaned_jobs()?)).await?;
         if settled > 0 {
             tracing::warn!(jobs = settled, "provisioning jobs were cut off: see `fobd call job/search`");
+        }
+        for import in store.write(|tx| Ok::<_, Error>(tx.unfinished_imports()?)).await? {
+            tracing::warn!("an import was cut off: taking back what it had written");
+            chunks::sweep(&store, import).await?;
         }
         let rules = verify::Rules {
             policy: Arc::new(Policy::default()),

@@ -6,10 +6,12 @@
 //!
 //! Both kinds of change are answered only after their commit has reached the disk ([`writer`]).
 
+pub mod assignments;
 pub mod audit;
 pub mod catalogue;
 pub mod directory;
 pub mod hot;
+pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
@@ -21,6 +23,7 @@ mod writer;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -33,6 +36,11 @@ use crate::otp::time::{Clock, Timestamp};
 
 /// Readers at the same time. Reads are short and come from the page cache; two cores serve no more.
 const READERS: usize = 4;
+
+/// Longest time that a read may take.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+/// Steps of SQLite's machine between two looks at the clock.
+const PROGRESS_OPS: std::ffi::c_int = 10_000;
 
 /// Why the store cannot do something. None of these is the caller's fault.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +82,10 @@ pub enum StoreError {
     },
     /// SQLite refused.
     #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+    /// A read took longer than it may.
+    #[error("the read took longer than {} s", READ_LIMIT.as_secs())]
+    TooSlow,
     /// Keys or sealed values.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -107,6 +118,15 @@ pub enum StoreError {
     /// The work panicked; its changes were undone.
     #[error("an internal fault ended the work; nothing was changed")]
     Panicked,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
+            _ => Self::Sqlite(error),
+        }
+    }
 }
 
 /// Where a store lives.
@@ -281,10 +301,14 @@ impl Readers {
         work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
+        let mut connection = match idle {
             Some(connection) => connection,
             None => schema::open_reader(&self.path).map_err(E::from)?,
         };
+        let deadline = Instant::now() + READ_LIMIT;
+        connection
+            .progress_handler(PROGRESS_OPS, Some(move || Instant::now() > deadline))
+            .map_err(|error| E::from(StoreError::from(error)))?;
         let outcome = {
             let transaction =
                 connection.unchecked_transaction().map_err(|error| E::from(StoreError::from(error)))?;

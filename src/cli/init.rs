@@ -67,7 +67,7 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
     let hash = password::hash(password.as_bytes());
     Store::create(&location, SystemClock.now(), |tx| {
         tx.insert_operator(&args.admin, &hash, Role::Admin)?;
-        tx.insert_repository(DEFAULT_REPOSITORY, "Tokens that were given no other")?;
+        tx.insert_repository(DEFAULT_REPOSITORY, "Tokens that were given no other", None)?;
         tx.audit(audit::Entry {
             operator: "init".to_owned(),
             action: "operator/create",

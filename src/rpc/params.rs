@@ -38,6 +38,12 @@ pub(super) struct UserAttrs {
     pub(super) last_name: String,
     #[serde(default)]
     pub(super) email: String,
+    #[serde(default)]
+    pub(super) mobile: String,
+    #[serde(default)]
+    pub(super) telephone: String,
+    #[serde(default)]
+    pub(super) user_principal_name: String,
     pub(super) status: Option<String>,
 }
 
@@ -55,6 +61,8 @@ pub(super) struct ProductAttrs {
     pub(super) timer: Option<u32>,
     #[serde(default)]
     pub(super) driver: String,
+    #[serde(default)]
+    pub(super) software: bool,
 }
 
 fn sha1() -> String {
@@ -71,6 +79,7 @@ pub(super) struct RepositoryAttrs {
     pub(super) name: String,
     #[serde(default)]
     pub(super) description: String,
+    pub(super) parent: Option<Selector>,
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,9 @@ use super::error::{Error, Kind};
 use super::random;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::model::status::AssignmentStatus;
 use crate::otp::pin;
+use crate::store::assignments::NewAssignment;
 use crate::store::{Store, Tx};
 
 /// Assigns a token. A token that the user has already gets the new PIN, if one is given; a token that somebody
@@ -48,7 +50,13 @@ pub fn assign_in(
     }
     let assignment = match tx.reader().assignment_of(token, user)? {
         Some(assignment) => assignment,
-        None => tx.insert_assignment(token, user)?,
+        None => tx.insert_assignment(&NewAssignment {
+            token,
+            user,
+            status: AssignmentStatus::Active,
+            is_owner: true,
+            import: None,
+        })?,
     };
     if let Some(pin) = pin {
         pin::check(pin).map_err(|error| Error::new(Kind::Invalid, format!("`attrs.pin`: {error}")))?;

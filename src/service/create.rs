@@ -127,6 +127,7 @@ pub async fn repository(
     caller: &Caller,
     name: String,
     description: String,
+    parent: Option<Selector>,
     wanted: Vec<Json>,
 ) -> Result<Json, Error> {
     check_name("attrs.name", &name)?;
@@ -135,7 +136,11 @@ pub async fn repository(
     store
         .write(move |tx| {
             refuse_taken(tx, &objects::REPOSITORY, &[("name", name.as_str())])?;
-            let id = tx.insert_repository(&name, &description)?;
+            let parent = match &parent {
+                Some(parent) => Some(RepositoryId(parent.find(tx.reader(), &objects::REPOSITORY)?)),
+                None => None,
+            };
+            let id = tx.insert_repository(&name, &description, parent)?;
             made(tx, &caller, "repository/create", id);
             show(tx, &objects::REPOSITORY, id.0, wanted)
         })
@@ -198,6 +203,7 @@ pub async fn token(
                 product,
                 repository,
                 description: request.description,
+                import: None,
             })?;
             let mut entry = caller.did("token/create");
             (entry.token, entry.outcome) = (Some(token), "created");

@@ -53,6 +53,8 @@ kinds! {
     UnknownAttribute = 1005, "attribute.unknown";
     /// A selector that fits more than one object.
     Ambiguous = 1006, "selector.ambiguous";
+    /// A search that would take too long.
+    TooSlow = 1008, "search.too_slow";
     /// The caller's role does not allow it.
     Forbidden = 1007, "permission.denied";
     /// A verify was refused. Never says why.
@@ -155,6 +157,9 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Overloaded | StoreError::Stopped | StoreError::NotCommitted(_) => {
                 Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later")
+            }
+            StoreError::TooSlow => {
+                Self::new(Kind::TooSlow, "the search takes too long: narrow it by serial, status or product")
             }
             // What the database said is for the log, not for the caller.
             error => {

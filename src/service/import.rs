@@ -1,24 +1,29 @@
 //! Import: tokens with their secrets from a file. All rows or none; a serial that is known refuses the file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::create;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
+use super::{chunks, create};
 use crate::access::Caller;
+use crate::app::App;
 use crate::formats::error::FormatError;
 use crate::formats::{self, ImportedCredential};
-use crate::model::id::{ProductId, RepositoryId, TokenId};
+use crate::model::id::{ProductId, RepositoryId};
 use crate::otp::credential::Credential;
+use crate::store::Tx;
 use crate::store::catalogue::Product;
+use crate::store::imports::ImportId;
 use crate::store::objects;
 use crate::store::tokens::NewToken;
-use crate::store::{Store, Tx};
 
 /// Most tokens of one file.
 const MOST_TOKENS: usize = 200_000;
+/// Tokens read back in one go.
+const SHOWN_AT_ONCE: u64 = 1000;
 
 /// A file to import.
 pub struct ImportRequest {
@@ -35,7 +40,7 @@ pub struct ImportRequest {
 /// # Errors
 /// [`Kind::ImportRefused`] names the row and field; [`Kind::Exists`] the serial. Nothing is imported then.
 pub async fn import(
-    store: &Store,
+    app: &Arc<App>,
     caller: &Caller,
     request: ImportRequest,
     wanted: Vec<Json>,
@@ -44,24 +49,56 @@ pub async fn import(
     let rows = tokio::task::spawn_blocking(move || read(&data))
         .await
         .map_err(|_| Error::new(Kind::Internal, "reading the file ended early"))??;
-    let caller = caller.clone();
-    store
-        .write(move |tx| {
-            let product = ProductId(product.find(tx.reader(), &objects::PRODUCT)?);
-            let repository = create::repository_or_default(tx.reader(), repository.as_ref())?;
-            let model = tx.reader().product(product)?.ok_or_else(|| Error::not_found("product"))?;
-            let mut shown = Vec::with_capacity(rows.len());
-            for row in rows {
-                let token = insert(tx, row, (product, &model), repository)?;
-                shown.push(objects::get(tx.reader(), &objects::TOKEN, token.0, &wanted)?);
-            }
+    let home = app
+        .store
+        .read(move |reader| {
+            let product = ProductId(product.find(reader, &objects::PRODUCT)?);
+            let repository = create::repository_or_default(reader, repository.as_ref())?;
+            let model = reader.product(product)?.ok_or_else(|| Error::not_found("product"))?;
+            // A wrong `return` list must not be found out only when everything is done.
+            objects::get(reader, &objects::TOKEN, 0, &wanted)?;
+            Ok::<_, Error>((product, repository, model, wanted))
+        })
+        .await?;
+    let (product, repository, model, wanted) = home;
+    let (total, caller) = (rows.len(), caller.clone());
+    let import = chunks::write_all(
+        app,
+        "token/import",
+        rows,
+        move |tx, import, row| insert(tx, import, row, (product, &model), repository),
+        move |tx, import| {
             let mut entry = caller.did("token/import");
             entry.outcome = "imported";
-            entry.detail = format!("{} tokens of product {product}", shown.len());
+            entry.detail = format!("{total} tokens of product {product}");
             tx.audit(entry);
-            Ok(serde_json::json!({ "total": shown.len(), "rows": shown }))
-        })
-        .await
+            Ok(import)
+        },
+    )
+    .await?;
+    let rows = show(app, import, total, wanted).await?;
+    Ok(serde_json::json!({ "total": total, "rows": rows }))
+}
+
+/// Reads back what the caller wants to see, page by page.
+async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
+    let mut rows = Vec::with_capacity(total);
+    while rows.len() < total {
+        let (from, wanted) = (rows.len() as u64, wanted.clone());
+        let page = app
+            .store
+            .read(move |reader| {
+                let page = from..from + SHOWN_AT_ONCE;
+                Ok::<_, Error>(objects::imported(reader, &objects::TOKEN, import, &wanted, page)?)
+            })
+            .await?;
+        // Somebody may have deleted some of them in the meantime.
+        if page.is_empty() {
+            break;
+        }
+        rows.extend(page);
+    }
+    Ok(rows)
 }
 
 /// Reads the whole file first: a mistake in its last row must not cost the writer anything.
@@ -91,10 +128,11 @@ fn read(data: &str) -> Result<Vec<ImportedCredential>, Error> {
 
 fn insert(
     tx: &Tx<'_>,
+    import: ImportId,
     row: ImportedCredential,
     (product, model): (ProductId, &Product),
     repository: RepositoryId,
-) -> Result<TokenId, Error> {
+) -> Result<(), Error> {
     let at = |problem: &str| Error::new(Kind::ImportRefused, format!("{}: {problem}", row.location));
     create::check_name("serial", &row.serial).map_err(|error| at(&error.message))?;
     if tx.reader().has_serial(&row.serial)? {
@@ -108,8 +146,9 @@ fn insert(
         product,
         repository,
         description: String::new(),
+        import: Some(import),
     })?;
     let counter = row.counter.unwrap_or(0);
     tx.put_credential(token, &Credential { secret: row.secret, parameters }, counter, 0)?;
-    Ok(token)
+    Ok(())
 }

@@ -288,6 +288,7 @@ fn reserve(
                 product,
                 repository: create::repository_or_default(tx.reader(), repository.as_ref())?,
                 description: String::new(),
+                import: None,
             })?;
             (token, true)
         }

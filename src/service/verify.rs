@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
-use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
+use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
@@ -92,14 +92,15 @@ impl Decision for Verify {
         let mut subject = Subject {
             user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle),
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
-            candidates: holders.iter().filter_map(|held| self.candidate(rows, *held)).collect(),
+            candidates: holders.iter().filter_map(|held| self.candidate(rows, *held, now)).collect(),
         };
         let verdict =
             core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
         put_back(rows, &holders, user, self.question.source.as_ref(), subject);
         let (answer, holder, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
-                Some(&(_, holder)) => {
+                Some(&(assignment, holder)) => {
+                    count_use(rows, assignment);
                     let Holder { token, user } = holder;
                     (Answer::Accepted { token, user }, Some(holder), "accepted")
                 }
@@ -158,6 +159,7 @@ impl Verify {
         &self,
         rows: &mut Rows,
         (assignment, holder): (Option<AssignmentId>, Holder),
+        now: Timestamp,
     ) -> Option<Candidate> {
         let memory = memory_of(assignment, holder.token);
         let repeats = rows.repeats.remove(&memory).unwrap_or_default();
@@ -174,7 +176,7 @@ impl Verify {
             token_identifier: None,
             repeats,
             usable: token.status == TokenStatus::Active
-                && assigned.is_none_or(|row| row.status == AssignmentStatus::Active)
+                && assigned.is_none_or(|row| row.is_good(now))
                 && user.is_none_or(|row| row.status == UserStatus::Active),
             named: self.question.token.is_some(),
         })
@@ -201,6 +203,15 @@ fn put_back(
             row.factor = candidate.factor;
             row.throttle = candidate.throttle;
         }
+    }
+}
+
+/// An assignment with a limit is good for so many passcodes.
+fn count_use(rows: &mut Rows, assignment: Option<AssignmentId>) {
+    if let Some(row) = assignment.and_then(|id| rows.assignments.get_mut(&id))
+        && row.usage_limit > 0
+    {
+        row.used += 1;
     }
 }
 

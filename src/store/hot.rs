@@ -28,9 +28,10 @@ use crate::otp::totp::TimeStep;
 macro_rules! assignments_by {
     ($column:literal) => {
         concat!(
-            "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac FROM assignments WHERE ",
+            "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac, starts_ms, expires_ms, usage_limit,
+             used FROM assignments WHERE ",
             $column,
-            " = ?1 ORDER BY id"
+            " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)) ORDER BY id"
         )
     };
 }
@@ -101,6 +102,25 @@ pub struct AssignmentRow {
     pub priority: i64,
     /// The PIN, if one is set.
     pub pin: Option<PinRecord>,
+    /// From when on it is good.
+    pub starts: Option<Timestamp>,
+    /// Until when it is good.
+    pub expires: Option<Timestamp>,
+    /// Accepted passcodes it is good for; 0 is without limit.
+    pub usage_limit: i64,
+    /// Accepted passcodes so far, kept only where there is a limit.
+    pub used: i64,
+}
+
+impl AssignmentRow {
+    /// Whether it is good for a passcode at that time.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.status == AssignmentStatus::Active
+            && self.starts.is_none_or(|starts| starts <= now)
+            && self.expires.is_none_or(|expires| now < expires)
+            && (self.usage_limit == 0 || self.used < self.usage_limit)
+    }
 }
 
 /// The rows of a batch, in memory.
@@ -132,6 +152,7 @@ const REPEATS_KEPT: Duration = Duration::from_secs(3600);
 struct Loaded {
     users: BTreeMap<UserId, Throttle>,
     tokens: BTreeMap<TokenId, (FactorState, Throttle)>,
+    assignments: BTreeMap<AssignmentId, i64>,
     sources: BTreeMap<String, Throttle>,
 }
 
@@ -180,6 +201,7 @@ impl Rows {
     ) {
         users.insert(row.user);
         tokens.insert(row.token);
+        self.loaded.assignments.insert(id, row.used);
         self.assignments.insert(id, row);
     }
 
@@ -273,6 +295,12 @@ impl Rows {
                 ))?)?;
             }
         }
+        let mut put = connection.prepare_cached("UPDATE assignments SET used = ?2 WHERE id = ?1")?;
+        for (id, row) in &self.assignments {
+            if self.loaded.assignments.get(id) != Some(&row.used) {
+                one_row(put.execute((id.0, row.used))?)?;
+            }
+        }
         let mut put = connection.prepare_cached(
             "INSERT INTO source_states (source, failures, locked_until_ms) VALUES (?1, ?2, ?3)
              ON CONFLICT (source) DO UPDATE SET failures = ?2, locked_until_ms = ?3",
@@ -306,6 +334,10 @@ fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentR
             status: read_text(row, 3, AssignmentStatus::parse)?,
             priority: row.get(4)?,
             pin,
+            starts: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
+            expires: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
+            usage_limit: row.get(9)?,
+            used: row.get(10)?,
         },
     ))
 }

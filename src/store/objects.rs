@@ -9,7 +9,7 @@ mod tables;
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::Value as Json;
 
-pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, search};
+pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, imported, search};
 pub use self::tables::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;
@@ -24,6 +24,17 @@ pub struct Object {
     attributes: &'static [Attribute],
     links: &'static [Link],
     collections: &'static [Collection],
+    /// Which rows anybody may see: rows of an unfinished import are invisible.
+    visible: Option<&'static str>,
+    /// A table that counts the rows, and the attributes and links by which it can be asked.
+    counted: Option<Counted>,
+}
+
+/// A table of counts: it has some of the object's columns under the same names, and `tokens`, the number.
+struct Counted {
+    table: &'static str,
+    condition: &'static str,
+    by: &'static [&'static str],
 }
 
 /// A simple value of an object. In SQL texts `{}` stands for the alias of the object's table.

@@ -1,13 +1,13 @@
-//! Tokens, their credentials, and their assignments to users.
+//! Tokens and their credentials.
 
 use rusqlite::OptionalExtension as _;
 
 use super::hot::{credential_place, one_row, parameter_columns, read_text};
+use super::imports::ImportId;
 use super::{Reader, StoreError, Tx};
-use crate::model::id::{AssignmentId, ProductId, RepositoryId, TokenId, UserId};
-use crate::model::status::{AssignmentStatus, TokenStatus};
+use crate::model::id::{ProductId, RepositoryId, TokenId};
+use crate::model::status::TokenStatus;
 use crate::otp::credential::Credential;
-use crate::otp::pin::PinRecord;
 
 /// A token to be.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct NewToken {
     pub repository: RepositoryId,
     /// Free text.
     pub description: String,
+    /// The import that makes it; invisible until that is published.
+    pub import: Option<ImportId>,
 }
 
 /// Which attributes of a token to write; the others stay.
@@ -42,8 +44,9 @@ impl Tx<'_> {
     /// [`StoreError`] also if the serial is taken.
     pub fn insert_token(&self, token: &NewToken) -> Result<TokenId, StoreError> {
         let mut insert = self.connection().prepare_cached(
-            "INSERT INTO tokens (serial, identifier, product_id, repository_id, status, description,
-             created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, 'ACTIVE', ?5, ?6, ?6)",
+            "INSERT INTO tokens (serial, identifier, product_id, repository_id, status, description, exportable,
+             import_id, created_ms, updated_ms)
+             VALUES (?1, ?2, ?3, ?4, 'ACTIVE', ?5, (SELECT software FROM products WHERE id = ?3), ?6, ?7, ?7)",
         )?;
         let id = insert.insert((
             &token.serial,
@@ -51,6 +54,7 @@ impl Tx<'_> {
             token.product.0,
             token.repository.0,
             &token.description,
+            token.import.map(|import| import.0),
             self.now().as_millis(),
         ))?;
         let mut state = self.connection().prepare_cached(
@@ -139,40 +143,6 @@ impl Tx<'_> {
         one_row(delete.execute([token.0])?)
     }
 
-    /// Assigns a token to a user, without a PIN.
-    ///
-    /// # Errors
-    /// [`StoreError`] also if it is assigned to that user already.
-    pub fn insert_assignment(&self, token: TokenId, user: UserId) -> Result<AssignmentId, StoreError> {
-        let mut insert = self.connection().prepare_cached(
-            "INSERT INTO assignments (token_id, user_id, status, priority, created_ms, updated_ms)
-             VALUES (?1, ?2, ?3, 0, ?4, ?4)",
-        )?;
-        let status = AssignmentStatus::Active.as_str();
-        Ok(AssignmentId(insert.insert((token.0, user.0, status, self.now().as_millis()))?))
-    }
-
-    /// Sets the PIN of an assignment, or removes it.
-    ///
-    /// # Errors
-    /// [`StoreError`] if there is no such assignment.
-    pub fn put_pin(&self, assignment: AssignmentId, pin: Option<&PinRecord>) -> Result<(), StoreError> {
-        let mut put = self.connection().prepare_cached(
-            "UPDATE assignments SET pin_salt = ?2, pin_mac = ?3, updated_ms = ?4 WHERE id = ?1",
-        )?;
-        let (salt, mac) = (pin.map(|pin| &pin.salt[..]), pin.map(|pin| &pin.mac[..]));
-        one_row(put.execute((assignment.0, salt, mac, self.now().as_millis()))?)
-    }
-
-    /// Ends an assignment.
-    ///
-    /// # Errors
-    /// [`StoreError`] if there is no such assignment.
-    pub fn delete_assignment(&self, assignment: AssignmentId) -> Result<(), StoreError> {
-        let mut delete = self.connection().prepare_cached("DELETE FROM assignments WHERE id = ?1")?;
-        one_row(delete.execute([assignment.0])?)
-    }
-
     fn touch_token(&self, token: TokenId) -> Result<(), StoreError> {
         let mut touch =
             self.connection().prepare_cached("UPDATE tokens SET updated_ms = ?2 WHERE id = ?1")?;
@@ -257,27 +227,5 @@ impl Reader<'_> {
     pub fn has_serial(&self, serial: &str) -> Result<bool, StoreError> {
         let mut select = self.connection.prepare_cached("SELECT 1 FROM tokens WHERE serial = ?1")?;
         Ok(select.exists([serial])?)
-    }
-
-    /// The assignment of a token to a user.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the file cannot be read.
-    pub fn assignment_of(&self, token: TokenId, user: UserId) -> Result<Option<AssignmentId>, StoreError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT id FROM assignments WHERE token_id = ?1 AND user_id = ?2")?;
-        Ok(select.query_row((token.0, user.0), |row| row.get(0).map(AssignmentId)).optional()?)
-    }
-
-    /// Whether anybody but `user` has the token.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the file cannot be read.
-    pub fn is_assigned_to_another(&self, token: TokenId, user: UserId) -> Result<bool, StoreError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT 1 FROM assignments WHERE token_id = ?1 AND user_id <> ?2")?;
-        Ok(select.exists((token.0, user.0))?)
     }
 }

@@ -63,7 +63,7 @@ impl InProcess {
             for (role, name) in Role::ALL.iter().filter(|(role, _)| *role != Role::Admin) {
                 tx.insert_operator(name, &password::hash(PASSWORD.as_bytes()), *role)?;
             }
-            tx.insert_repository(DEFAULT_REPOSITORY, "")?;
+            tx.insert_repository(DEFAULT_REPOSITORY, "", None)?;
             Ok(())
         })
         .expect("a new store");

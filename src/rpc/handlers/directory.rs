@@ -38,6 +38,9 @@ pub(in crate::rpc) async fn create_user(cx: Context, params: Create<UserAttrs>) 
         first_name: attrs.first_name,
         last_name: attrs.last_name,
         email: attrs.email,
+        mobile: attrs.mobile,
+        telephone: attrs.telephone,
+        principal_name: attrs.user_principal_name,
         status,
     };
     Ok(Reply::Result(create::user(&cx.app.store, &cx.caller, attrs.domain, user, params.wanted).await?))
@@ -64,6 +67,7 @@ pub(in crate::rpc) async fn create_product(
         product_code: attrs.product_code,
         parameters,
         driver: attrs.driver,
+        software: attrs.software,
     };
     Ok(Reply::Result(create::product(&cx.app.store, &cx.caller, product, params.wanted).await?))
 }
@@ -89,8 +93,9 @@ pub(in crate::rpc) async fn create_repository(
     cx: Context,
     params: Create<RepositoryAttrs>,
 ) -> Result<Reply, Error> {
-    let RepositoryAttrs { name, description } = params.attrs;
-    let made = create::repository(&cx.app.store, &cx.caller, name, description, params.wanted).await?;
+    let RepositoryAttrs { name, description, parent } = params.attrs;
+    let made =
+        create::repository(&cx.app.store, &cx.caller, name, description, parent, params.wanted).await?;
     Ok(Reply::Result(made))
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension as _, params_from_iter};
 use serde_json::{Map, Value as Json};
 
 use super::{Collection, Kind, Object};
+use crate::store::imports::ImportId;
 use crate::store::{Reader, StoreError};
 
 /// Rows of one answer, unless the caller asks for fewer or more.
@@ -142,13 +143,39 @@ pub fn get(
 ) -> Result<Json, QueryError> {
     let mut select = Select::new(object);
     let shape = select.shape(wanted)?;
-    let sql = format!("SELECT {} {} WHERE {}.id = ?1", select.columns(), select.from(), select.alias);
+    select.conditions.push(format!("{}.id = ?1", select.alias));
+    let sql = format!("SELECT {} {}", select.columns(), select.tail());
     let mut statement = reader.connection.prepare_cached(&sql)?;
     let found = statement.query_row([id], |row| Ok(shape.read(row))).optional()?;
     match found {
         Some(found) => shape.fill_collections(reader, found),
         None => Ok(Json::Null),
     }
+}
+
+/// Reads a page of the rows that an import has written, in their order in the file.
+///
+/// # Errors
+/// [`QueryError`] if `wanted` names what the object does not have.
+pub fn imported(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    import: ImportId,
+    wanted: &[Json],
+    page: std::ops::Range<u64>,
+) -> Result<Vec<Json>, QueryError> {
+    let mut select = Select::new(object);
+    let shape = select.shape(wanted)?;
+    select.conditions.push(format!("{}.import_id = ?1", select.alias));
+    let sql = format!(
+        "SELECT {} {} ORDER BY {}.id LIMIT {} OFFSET {}",
+        select.columns(),
+        select.tail(),
+        select.alias,
+        page.end.saturating_sub(page.start),
+        page.start
+    );
+    shape.read_all(reader, &sql, &[Sql::Integer(import.0)])
 }
 
 /// Searches: one page of rows and the number of all that fit.
@@ -158,10 +185,9 @@ pub fn get(
 pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Json, QueryError> {
     let mut select = Select::new(object);
     select.conditions(&search.conditions)?;
-    let counted = format!("SELECT count(*) {}", select.tail());
     let total: i64 = reader
         .connection
-        .prepare_cached(&counted)?
+        .prepare_cached(&select.total())?
         .query_row(params_from_iter(&select.values), |row| row.get(0))?;
     let shape = select.shape(&search.wanted)?;
     let order = match &search.sort {
@@ -177,16 +203,7 @@ pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> 
         search.max.unwrap_or(DEFAULT_MAX).min(MOST_ROWS),
         search.offset.min(i64::MAX as u64),
     );
-    let mut statement = reader.connection.prepare(&sql)?;
-    let mut found = Vec::new();
-    let mut rows = statement.query(params_from_iter(&select.values))?;
-    while let Some(row) = rows.next()? {
-        found.push(shape.read(row));
-    }
-    let rows = found
-        .into_iter()
-        .map(|row| shape.fill_collections(reader, row))
-        .collect::<Result<Vec<Json>, QueryError>>()?;
+    let rows = shape.read_all(reader, &sql, &select.values)?;
     Ok(serde_json::json!({ "total": total, "rows": rows }))
 }
 
@@ -199,11 +216,14 @@ struct Select {
     columns: Vec<String>,
     conditions: Vec<String>,
     values: Vec<Sql>,
+    /// First names of the paths that conditions go by.
+    asked: Vec<String>,
 }
 
 impl Select {
     fn new(object: &'static Object) -> Self {
         Self {
+            asked: Vec::new(),
             object,
             alias: object.name.to_owned(),
             joins: BTreeMap::new(),
@@ -217,17 +237,33 @@ impl Select {
         self.columns.join(", ")
     }
 
-    fn from(&self) -> String {
-        let joins: String = self.joins.values().map(String::as_str).collect();
-        format!("FROM {} {}{joins}", self.object.table, self.alias)
+    /// FROM and WHERE: the conditions, and only what may be seen.
+    fn tail(&self) -> String {
+        self.tail_of(self.object.table, self.object.visible)
     }
 
-    fn tail(&self) -> String {
-        let mut text = self.from();
-        for (index, condition) in self.conditions.iter().enumerate() {
+    fn tail_of(&self, table: &str, visible: Option<&str>) -> String {
+        let joins: String = self.joins.values().map(String::as_str).collect();
+        let mut text = format!("FROM {table} {}{joins}", self.alias);
+        let visible = visible.map(|condition| condition.replace("{}", &self.alias));
+        for (index, condition) in visible.iter().chain(&self.conditions).enumerate() {
             let _ = write!(text, " {} {condition}", if index == 0 { "WHERE" } else { "AND" });
         }
         text
+    }
+
+    /// The statement that counts all rows that fit: from the table of counts where that can tell.
+    fn total(&self) -> String {
+        match &self.object.counted {
+            Some(counted) if self.asked.iter().all(|name| counted.by.contains(&name.as_str())) => {
+                format!(
+                    "SELECT coalesce(sum({}.tokens), 0) {}",
+                    self.alias,
+                    self.tail_of(counted.table, Some(counted.condition))
+                )
+            }
+            _ => format!("SELECT count(*) {}", self.tail()),
+        }
     }
 
     /// Walks a path; returns the column to show, the column to compare, and how.
@@ -274,6 +310,7 @@ impl Select {
     fn conditions(&mut self, conditions: &[Condition]) -> Result<(), QueryError> {
         for condition in conditions {
             let (_, column, kind) = self.column(&condition.path)?;
+            self.asked.push(condition.path.split('.').next().unwrap_or_default().to_owned());
             let wrong =
                 || QueryError::WrongType { attribute: condition.path.clone(), expected: kind.expected() };
             let text = match condition.operator.as_str() {
@@ -412,6 +449,16 @@ enum Member {
 }
 
 impl Shape {
+    fn read_all(&self, reader: &Reader<'_>, sql: &str, values: &[Sql]) -> Result<Vec<Json>, QueryError> {
+        let mut statement = reader.connection.prepare_cached(sql)?;
+        let mut found = Vec::new();
+        let mut rows = statement.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            found.push(self.read(row));
+        }
+        found.into_iter().map(|row| self.fill_collections(reader, row)).collect()
+    }
+
     fn read(&self, row: &rusqlite::Row<'_>) -> (i64, Map<String, Json>) {
         (row.get(0).unwrap_or_default(), self.read_members(row))
     }
@@ -438,11 +485,11 @@ impl Shape {
         for (name, collection, wanted) in &self.collections {
             let mut select = Select::new(collection.target);
             let shape = select.shape(wanted)?;
+            select.conditions.push(collection.condition.replace("{}", &select.alias));
             let sql = format!(
-                "SELECT {} {} WHERE {} ORDER BY {}.id LIMIT {MOST_ELEMENTS}",
+                "SELECT {} {} ORDER BY {}.id LIMIT {MOST_ELEMENTS}",
                 select.columns(),
-                select.from(),
-                collection.condition.replace("{}", &select.alias),
+                select.tail(),
                 select.alias
             );
             let mut statement = reader.connection.prepare_cached(&sql)?;

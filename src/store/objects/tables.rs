@@ -1,7 +1,7 @@
 //! The objects of the API and where their attributes are kept. Secrets, PINs and sealed values have no entry
 //! here, so no request can ask for them.
 
-use super::{Attribute, Collection, Extra, Kind, Link, Object};
+use super::{Attribute, Collection, Counted, Extra, Kind, Link, Object};
 
 const fn attribute(name: &'static str, column: &'static str, kind: Kind) -> Attribute {
     Attribute { name, column, kind, extra: None }
@@ -14,6 +14,10 @@ const fn extra(name: &'static str, column: &'static str, kind: Kind, extra: Extr
 const fn link(name: &'static str, column: &'static str, target: &'static Object) -> Link {
     Link { name, column, target }
 }
+
+/// Rows of an unfinished import are there and must not be seen.
+const PUBLISHED: Option<&str> =
+    Some("({}.import_id IS NULL OR {}.import_id NOT IN (SELECT id FROM imports))");
 
 const TOKEN_STATE: Extra = Extra { name: "state", table: "token_states", key: "token_id" };
 const CREDENTIAL: Extra = Extra { name: "credential", table: "credentials", key: "token_id" };
@@ -32,6 +36,8 @@ pub static DOMAIN: Object = Object {
     ],
     links: &[],
     collections: &[],
+    visible: None,
+    counted: None,
 };
 
 /// `user`.
@@ -45,6 +51,9 @@ pub static USER: Object = Object {
         attribute("firstName", "{}.first_name", Kind::Text),
         attribute("lastName", "{}.last_name", Kind::Text),
         attribute("email", "{}.email", Kind::Text),
+        attribute("mobile", "{}.mobile", Kind::Text),
+        attribute("telephone", "{}.telephone", Kind::Text),
+        attribute("userPrincipalName", "{}.principal_name", Kind::Text),
         attribute("status", "{}.status", Kind::Text),
         extra("failCount", "{}_state.failures", Kind::Integer, USER_STATE),
         extra("lockedUntil", "{}_state.locked_until_ms", Kind::Time, USER_STATE),
@@ -59,6 +68,8 @@ pub static USER: Object = Object {
         },
         Collection { name: "tokenAssignments", target: &ASSIGNMENT, condition: "{}.user_id = ?1" },
     ],
+    visible: None,
+    counted: None,
 };
 
 /// `product`.
@@ -76,10 +87,13 @@ pub static PRODUCT: Object = Object {
         attribute("digits", "{}.digits", Kind::Integer),
         attribute("timer", "{}.time_step_seconds", Kind::Integer),
         attribute("driver", "{}.driver", Kind::Text),
+        attribute("software", "{}.software", Kind::Bool),
         attribute("dateCreated", "{}.created_ms", Kind::Time),
     ],
     links: &[],
     collections: &[],
+    visible: None,
+    counted: None,
 };
 
 /// `repository`.
@@ -93,8 +107,10 @@ pub static REPOSITORY: Object = Object {
         attribute("description", "{}.description", Kind::Text),
         attribute("dateCreated", "{}.created_ms", Kind::Time),
     ],
-    links: &[],
-    collections: &[],
+    links: &[link("parent", "{}.parent_id", &REPOSITORY)],
+    collections: &[Collection { name: "children", target: &REPOSITORY, condition: "{}.parent_id = ?1" }],
+    visible: None,
+    counted: None,
 };
 
 /// `token`.
@@ -110,6 +126,8 @@ pub static TOKEN: Object = Object {
         attribute("description", "{}.description", Kind::Text),
         attribute("device", "{}.device", Kind::Text),
         attribute("slot", "{}.slot", Kind::Text),
+        attribute("exportable", "{}.exportable", Kind::Bool),
+        attribute("confined", "{}.confined", Kind::Bool),
         extra("programmed", "({}_credential.token_id IS NOT NULL)", Kind::Bool, CREDENTIAL),
         extra("algorithm", "'OATH ' || {}_credential.kind", Kind::Text, CREDENTIAL),
         extra("hash", "{}_credential.hash", Kind::Text, CREDENTIAL),
@@ -130,8 +148,24 @@ pub static TOKEN: Object = Object {
             target: &USER,
             condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1)",
         },
+        Collection {
+            name: "assignedUsers",
+            target: &USER,
+            condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 1)",
+        },
+        Collection {
+            name: "sharedUsers",
+            target: &USER,
+            condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 0)",
+        },
         Collection { name: "tokenAssignments", target: &ASSIGNMENT, condition: "{}.token_id = ?1" },
     ],
+    visible: PUBLISHED,
+    counted: Some(Counted {
+        table: "token_counts",
+        condition: "{}.import_id = 0",
+        by: &["status", "product", "repository"],
+    }),
 };
 
 /// `tokenAssignment`.
@@ -143,12 +177,22 @@ pub static ASSIGNMENT: Object = Object {
         attribute("id", "{}.id", Kind::Id('a')),
         attribute("status", "{}.status", Kind::Text),
         attribute("priority", "{}.priority", Kind::Integer),
+        attribute("isOwner", "{}.is_owner", Kind::Bool),
+        attribute("starts", "{}.starts_ms", Kind::Time),
+        attribute("expires", "{}.expires_ms", Kind::Time),
+        attribute("usageLimit", "{}.usage_limit", Kind::Integer),
+        attribute("used", "{}.used", Kind::Integer),
         attribute("hasPin", "({}.pin_mac IS NOT NULL)", Kind::Bool),
+        attribute("mustChangePin", "{}.must_change_pin", Kind::Bool),
+        attribute("pinNeverExpires", "{}.pin_never_expires", Kind::Bool),
+        attribute("lastChangePin", "{}.last_change_pin_ms", Kind::Time),
         attribute("dateCreated", "{}.created_ms", Kind::Time),
         attribute("lastUpdated", "{}.updated_ms", Kind::Time),
     ],
     links: &[link("token", "{}.token_id", &TOKEN), link("user", "{}.user_id", &USER)],
     collections: &[],
+    visible: PUBLISHED,
+    counted: None,
 };
 
 /// `job`.
@@ -169,4 +213,6 @@ pub static JOB: Object = Object {
     ],
     links: &[link("token", "{}.token_id", &TOKEN)],
     collections: &[],
+    visible: None,
+    counted: None,
 };
