@@ -5,6 +5,7 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod jobs;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
