@@ -7,6 +7,7 @@
 
 mod dependencies;
 mod formats;
+mod jobs;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;

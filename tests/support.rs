@@ -4,6 +4,8 @@ pub mod client;
 pub mod in_process;
 pub mod program;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value as Json, json};
 
 use self::client::Client;
@@ -32,10 +34,17 @@ pub fn give_alice_a_token(client: &Client, serial: &str) {
     client.ok("token/assign", assign);
 }
 
+/// The selector of one of the products.
+pub fn product(code: &str) -> Json {
+    json!({"manufacturerCode": "YK", "productCode": code})
+}
+
 /// Imports HOTP tokens from lines `serial,hexkey`.
 pub fn import_hotp(client: &Client, csv: &str) -> Json {
-    let product = json!({"manufacturerCode": "YK", "productCode": "OH"});
-    client.ok("token/import", json!({"attrs": {"product": product, "data": csv}, "return": ["id", "serial"]}))
+    client.ok(
+        "token/import",
+        json!({"attrs": {"product": product("OH"), "data": csv}, "return": ["id", "serial"]}),
+    )
 }
 
 /// The selector of alice.
@@ -47,4 +56,41 @@ pub fn alice() -> Json {
 pub fn alice_is_let_in(client: &Client, typed: &str) -> bool {
     let answer = client.ok("auth/verify", json!({"user": alice(), "credential": {"otp": typed}}));
     answer["accepted"].as_bool().expect("auth/verify must say whether it accepted")
+}
+
+/// Asks for a token by its serial; `true` if its holder is let in.
+pub fn token_is_let_in(client: &Client, serial: &str, typed: &str) -> bool {
+    let question = json!({"token": {"serial": serial}, "credential": {"otp": typed}});
+    let answer = client.ok("auth/verify", question);
+    answer["accepted"].as_bool().expect("auth/verify must say whether it accepted")
+}
+
+/// Asks until there is an answer. Only for what tells nobody when it has happened, such as another process.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until a job is in a state, and returns it.
+pub fn wait_for_job(client: &Client, job: &Json, state: &str) -> Json {
+    let mut last = Json::Null;
+    eventually(&format!("job {job} in state {state}"), || {
+        last = client.ok("job/get", json!({ "job": job }));
+        (last["state"] == state).then(|| last.clone())
+    })
+}
+
+/// Waits until a device takes calls.
+pub fn wait_for_device(client: &Client, id: &str) -> Json {
+    eventually(&format!("device {id}"), || {
+        let list = client.ok("device/list", json!({}));
+        let rows = list["rows"].as_array().expect("a list").clone();
+        rows.into_iter().find(|row| row["id"] == id && row["state"] == "ready")
+    })
 }

@@ -28,14 +28,14 @@ use super::{create, random};
 use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
-use crate::model::id::{JobId, ProductId, TokenId, UserId};
+use crate::model::id::{AssignmentId, JobId, ProductId, TokenId, UserId};
 use crate::model::status::JobState;
 use crate::otp::algorithm::Algorithm;
 use crate::otp::credential::{Credential, Kind as Otp};
 use crate::otp::passcode::Passcode;
 use crate::store::jobs::{Action, NewJob, Undo};
 use crate::store::tokens::NewToken;
-use crate::store::{Tx, objects};
+use crate::store::{Reader, Tx, objects};
 
 /// Which token gets the credential.
 pub enum Target {
@@ -80,31 +80,21 @@ struct Reserved {
 /// What happens to the job itself is in its state and error.
 pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -> Result<Json, Error> {
     let device = find(app, &request.device)?;
-    let ProgramRequest { slot, target, user, pin, touch, unlock, wait, .. } = request;
-    if pin.is_some() && user.is_none() {
+    if request.pin.is_some() && request.user.is_none() {
         return Err(Error::invalid("attrs.pin", "needs `attrs.user`: a PIN belongs to an assignment"));
     }
-    if let Some(slot) = &slot {
+    if let Some(slot) = &request.slot {
         create::check_name("slot", slot)?;
     }
+    refuse_early(app, &device, &request).await?;
+    let (unlock, touch, wait) = (request.unlock.clone(), request.touch, request.wait);
     // What the slot holds already is asked first: a credential that is not ours is never overwritten.
     let taken = app.devices.slots(&device.id, unlock.clone()).await?;
     let taken: Vec<String> =
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();
     let seen = device.clone();
-    let reserved = app
-        .store
-        .write(move |tx| {
-            let reserved = reserve(tx, &by, &seen, slot, &target, touch, &taken)?;
-            if let Some(user) = user {
-                let user = UserId(user.find(tx.reader(), &objects::USER)?);
-                let pin = pin.as_ref().map(|pin| pin.as_str());
-                assign_in(tx, &by, "device/program", reserved.token, user, pin)?;
-            }
-            Ok::<_, Error>(reserved)
-        })
-        .await?;
+    let reserved = app.store.write(move |tx| reserve(tx, &by, &seen, &request, &taken)).await?;
     let job = reserved.job;
     let run = Run { app: Arc::clone(app), device: device.id, unlock, touch, caller: caller.clone() };
     let (done, finished) = tokio::sync::oneshot::channel::<()>();
@@ -210,7 +200,8 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
     let job = app
         .store
         .write(move |tx| {
-            refuse_busy_slot(tx, &place, &slot)?;
+            give_up_waiting(tx, &by, &place, &slot)?;
+            refuse_busy_slot(tx.reader(), &place, &slot)?;
             let job = tx.insert_job(&NewJob {
                 action: Action::Erase,
                 token: tx.reader().token_at(&place, &slot)?,
@@ -219,6 +210,7 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
                 credential: None,
                 touch: false,
                 undo: Undo::Nothing,
+                assignment: None,
                 operator: &by.name,
             })?;
             // Nothing lies between this and the first byte but the way to the device.
@@ -256,9 +248,28 @@ fn find(app: &App, id: &DeviceId) -> Result<DeviceView, Error> {
     Ok(device)
 }
 
-fn refuse_busy_slot(tx: &Tx<'_>, device: &str, slot: &str) -> Result<(), Error> {
-    match tx.reader().unfinished_job_at(device, slot)? {
-        Some(job) => {
+/// Refuses a slot at work before the device is asked: that would wait with it for a touch.
+async fn refuse_early(app: &App, device: &DeviceView, request: &ProgramRequest) -> Result<(), Error> {
+    let (place, named) = (device.id.to_string(), request.slot.clone());
+    let token = match &request.target {
+        Target::Token(selector) => Some(selector.clone()),
+        Target::Product(..) => None,
+    };
+    app.store
+        .read(move |reader| {
+            let home = match token {
+                Some(selector) => reader.place_of(TokenId(selector.find(reader, &objects::TOKEN)?))?,
+                None => None,
+            };
+            let slot = named.or_else(|| home.filter(|(at, _)| *at == place).map(|(_, slot)| slot));
+            slot.map_or(Ok(()), |slot| refuse_busy_slot(reader, &place, &slot))
+        })
+        .await
+}
+
+fn refuse_busy_slot(reader: &Reader<'_>, device: &str, slot: &str) -> Result<(), Error> {
+    match reader.unfinished_job_at(device, slot)? {
+        Some((job, _)) => {
             let text = format!("job {job} is at work on slot `{slot}` of {device}");
             Err(Error::new(Kind::SlotInUse, text))
         }
@@ -266,18 +277,27 @@ fn refuse_busy_slot(tx: &Tx<'_>, device: &str, slot: &str) -> Result<(), Error> 
     }
 }
 
+/// A job that only waits for somebody to read a passcode ends here, or its slot could never be emptied: not
+/// every key shows its passcodes to everybody.
+fn give_up_waiting(tx: &Tx<'_>, caller: &Caller, device: &str, slot: &str) -> Result<(), Error> {
+    if let Some((job, JobState::AwaitingPasscode)) = tx.reader().unfinished_job_at(device, slot)? {
+        let token = tx.reader().token_at(device, slot)?;
+        tx.move_job(job, JobState::WipeBeforeUse, "given up when the slot was to be erased")?;
+        journal(tx, caller, job, token, JobState::WipeBeforeUse.as_str());
+    }
+    Ok(())
+}
+
 /// Takes token, slot and a new secret, all in one commit.
 fn reserve(
     tx: &Tx<'_>,
     caller: &Caller,
     device: &DeviceView,
-    slot: Option<String>,
-    target: &Target,
-    touch: bool,
+    request: &ProgramRequest,
     taken: &[String],
 ) -> Result<Reserved, Error> {
     let place = device.id.to_string();
-    let (token, made) = match target {
+    let (token, made) = match &request.target {
         Target::Token(selector) => (TokenId(selector.find(tx.reader(), &objects::TOKEN)?), false),
         Target::Product(product, repository) => {
             let product = ProductId(product.find(tx.reader(), &objects::PRODUCT)?);
@@ -295,10 +315,11 @@ fn reserve(
     };
     let serial = tx.reader().serial_of(token)?;
     let home = tx.reader().place_of(token)?;
-    let slot = slot
+    let named = request.slot.clone();
+    let slot = named
         .or_else(|| home.clone().filter(|(at, _)| *at == place).map(|(_, slot)| slot))
         .unwrap_or_else(|| format!("fobd:{serial}"));
-    refuse_busy_slot(tx, &place, &slot)?;
+    refuse_busy_slot(tx.reader(), &place, &slot)?;
     let undo = match home {
         Some((at, in_slot)) if at == place && in_slot == slot => Undo::Nothing,
         Some((at, in_slot)) => {
@@ -323,15 +344,20 @@ fn reserve(
     }
     let credential =
         Credential { secret: random::secret(model.parameters.algorithm)?, parameters: model.parameters };
-    check_capabilities(device, &credential, touch)?;
+    check_capabilities(device, &credential, request.touch)?;
+    let assignment = match &request.user {
+        Some(user) => assign_anew(tx, caller, token, user, request.pin.as_ref().map(|pin| pin.as_str()))?,
+        None => None,
+    };
     let job = tx.insert_job(&NewJob {
         action: Action::Program,
         token: Some(token),
         device: &place,
         slot: &slot,
         credential: Some(&credential),
-        touch,
+        touch: request.touch,
         undo,
+        assignment,
         operator: &caller.name,
     })?;
     let mut entry = caller.did("device/program");
@@ -339,6 +365,26 @@ fn reserve(
     entry.detail = format!("job {job}, slot `{slot}` of {place}");
     tx.audit(entry);
     Ok(Reserved { job, token, slot, credential })
+}
+
+/// Assigns the token, unless the user has it already. What a job that gives up cannot take back, it must not
+/// do: so it sets the PIN of a new assignment only.
+fn assign_anew(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    token: TokenId,
+    user: &Selector,
+    pin: Option<&str>,
+) -> Result<Option<AssignmentId>, Error> {
+    let user = UserId(user.find(tx.reader(), &objects::USER)?);
+    match (tx.reader().assignment_of(token, user)?, pin) {
+        (None, pin) => Ok(Some(assign_in(tx, caller, "device/program", token, user, pin)?)),
+        (Some(_), None) => Ok(None),
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "attrs.pin",
+            "must not be given: the user has this token, and `token/assign` changes the PIN",
+        )),
+    }
 }
 
 /// The first credential of a device takes the device's serial, further ones get a number behind it.
@@ -520,7 +566,7 @@ impl Run {
             .store
             .write(move |tx| {
                 tx.undo_job(job, &error)?;
-                journal(tx, &caller, job, token, "undone");
+                journal(tx, &caller, job, Some(token), "undone");
                 Ok(())
             })
             .await
@@ -541,7 +587,7 @@ fn end(
     error: &str,
 ) -> Result<(), Error> {
     tx.move_job(job, state, error)?;
-    journal(tx, caller, job, token, state.as_str());
+    journal(tx, caller, job, Some(token), state.as_str());
     Ok(())
 }
 
@@ -558,9 +604,9 @@ fn prove(
     end(tx, caller, job, token, JobState::Ready, "")
 }
 
-fn journal(tx: &Tx<'_>, caller: &Caller, job: JobId, token: TokenId, outcome: &'static str) {
+fn journal(tx: &Tx<'_>, caller: &Caller, job: JobId, token: Option<TokenId>, outcome: &'static str) {
     let mut entry = caller.did("device/program");
-    (entry.token, entry.outcome) = (Some(token), outcome);
+    (entry.token, entry.outcome) = (token, outcome);
     entry.detail = format!("job {job}");
     tx.audit(entry);
 }

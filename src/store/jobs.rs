@@ -8,7 +8,7 @@ use rusqlite::OptionalExtension as _;
 use super::hot::{one_row, parameter_columns, read_parameters, read_text, unseal_secret};
 use super::sealing::Place;
 use super::{Reader, StoreError, Tx};
-use crate::model::id::{JobId, TokenId};
+use crate::model::id::{AssignmentId, JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::Credential;
 
@@ -77,6 +77,8 @@ pub struct NewJob<'a> {
     pub touch: bool,
     /// What giving up takes back.
     pub undo: Undo,
+    /// The assignment made for this job; giving up takes it back as well.
+    pub assignment: Option<AssignmentId>,
     /// Who asked for it.
     pub operator: &'a str,
 }
@@ -112,8 +114,8 @@ impl Tx<'_> {
         let connection = self.connection();
         let mut insert = connection.prepare_cached(
             "INSERT INTO jobs (action, token_id, device, slot, state, kind, hash, digits, time_step_seconds,
-             touch, undo, error, operator, created_ms, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, ?13, ?13)",
+             touch, undo, assignment_id, error, operator, created_ms, updated_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, '', ?13, ?14, ?14)",
         )?;
         let columns = job.credential.map(|credential| parameter_columns(&credential.parameters));
         let id = insert.insert((
@@ -128,6 +130,7 @@ impl Tx<'_> {
             columns.and_then(|c| c.3),
             job.touch,
             job.undo.as_str(),
+            job.assignment.map(|id| id.0),
             job.operator,
             self.now().as_millis(),
         ))?;
@@ -158,10 +161,13 @@ impl Tx<'_> {
     /// [`StoreError`] if there is no such job.
     pub fn undo_job(&self, job: JobId, error: &str) -> Result<(), StoreError> {
         let connection = self.connection();
-        let (token, undo): (Option<i64>, Undo) = connection
-            .prepare_cached("SELECT token_id, undo FROM jobs WHERE id = ?1")?
-            .query_row([job.0], |row| Ok((row.get(0)?, read_text(row, 1, Undo::parse)?)))?;
+        let (token, undo, assignment): (Option<i64>, Undo, Option<i64>) = connection
+            .prepare_cached("SELECT token_id, undo, assignment_id FROM jobs WHERE id = ?1")?
+            .query_row([job.0], |row| Ok((row.get(0)?, read_text(row, 1, Undo::parse)?, row.get(2)?)))?;
         self.move_job(job, JobState::Undone, error)?;
+        if let Some(assignment) = assignment {
+            self.delete_assignment(AssignmentId(assignment))?;
+        }
         match (token, undo) {
             (Some(token), Undo::Token) => self.delete_token(TokenId(token)),
             (Some(token), Undo::Place) => {
@@ -237,15 +243,20 @@ impl Reader<'_> {
         }))
     }
 
-    /// The unfinished job on a slot, if there is one.
+    /// The unfinished job on a slot, if there is one, and where it stands.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
-    pub fn unfinished_job_at(&self, device: &str, slot: &str) -> Result<Option<JobId>, StoreError> {
+    pub fn unfinished_job_at(
+        &self,
+        device: &str,
+        slot: &str,
+    ) -> Result<Option<(JobId, JobState)>, StoreError> {
         let mut select = self.connection.prepare_cached(
-            "SELECT id FROM jobs WHERE device = ?1 AND slot = ?2
+            "SELECT id, state FROM jobs WHERE device = ?1 AND slot = ?2
              AND state NOT IN ('ready', 'undone', 'wipe_before_use')",
         )?;
-        Ok(select.query_row((device, slot), |row| row.get(0).map(JobId)).optional()?)
+        let read = |row: &rusqlite::Row<'_>| Ok((JobId(row.get(0)?), read_text(row, 1, JobState::parse)?));
+        Ok(select.query_row((device, slot), read).optional()?)
     }
 }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use firmware_fixtures::attach::VirtualBus;
+use firmware_fixtures::card::VirtualCard;
 use fobd::access::password;
 use fobd::app::App;
 use fobd::devices::handle::Devices;
+use fobd::devices::{DeviceState, DeviceView};
 use fobd::http;
 use fobd::model::role::Role;
 use fobd::otp::time::{Clock, Timestamp};
@@ -19,6 +21,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::client::{ADMIN, Client, PASSWORD};
+
+/// How long a device may take to appear or to go.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A clock that stands still until it is moved.
 pub struct ManualClock(AtomicI64);
@@ -94,6 +99,37 @@ impl InProcess {
     /// A client that is logged in with a role; each role has an operator of its name.
     pub fn with_role(&self, role: &str) -> Client {
         Client::as_operator(&self.client.base, role, PASSWORD)
+    }
+
+    /// Plugs a card in and waits until it takes calls. Returns its id.
+    pub fn plug_in(&self, card: &VirtualCard) -> String {
+        self.bus.attach(card);
+        let id = format!("ykoath:{}", card.serial());
+        self.wait_for_devices(|devices| {
+            devices.iter().any(|device| {
+                device.id.to_string() == id
+                    && matches!(device.state, DeviceState::Ready | DeviceState::Locked)
+            })
+        });
+        id
+    }
+
+    /// Pulls a card out, if it is in, and waits until the server has noticed.
+    pub fn pull_out(&self, card: &VirtualCard) {
+        self.bus.detach(card);
+        let id = format!("ykoath:{}", card.serial());
+        self.wait_for_devices(|devices| devices.iter().all(|device| device.id.to_string() != id));
+    }
+
+    /// Waits until the list of devices is as wanted.
+    pub fn wait_for_devices(&self, wanted: impl Fn(&[DeviceView]) -> bool) {
+        let devices = &self.app.devices;
+        let mut revision = devices.subscribe();
+        let met = self.block_on(async {
+            let waiting = revision.wait_for(|_| wanted(&devices.list()));
+            tokio::time::timeout(PATIENCE, waiting).await.is_ok_and(|met| met.is_ok())
+        });
+        assert!(met, "the devices are {:?}", devices.list());
     }
 
     /// Runs something on the server's own runtime.

@@ -142,6 +142,8 @@ CREATE TABLE jobs (
   secret            BLOB,
   -- What giving up takes back: `nothing`, the `place` of the token, or the whole `token`.
   undo              TEXT    NOT NULL,
+  -- The assignment made for the job: giving up takes it back as well.
+  assignment_id     INTEGER REFERENCES assignments (id) ON DELETE SET NULL,
   error             TEXT    NOT NULL,
   operator          TEXT    NOT NULL,
   created_ms        INTEGER NOT NULL,
