@@ -8,6 +8,8 @@ pub mod device;
 pub mod error;
 pub mod import;
 pub mod inventory;
+pub mod lifecycle;
+pub mod pin;
 pub mod program;
 pub mod random;
 pub mod reset;

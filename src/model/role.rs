@@ -15,6 +15,8 @@ pub enum Permission {
     TokenWrite,
     /// Set a counter back (RFC 4226 §7.2 forbids it to anybody else).
     TokenRewind,
+    /// Allow the hand-out of a confined secret again.
+    TokenRelease,
     /// Remove tokens from the inventory.
     TokenDelete,
     /// Ask whether a passcode is right.

@@ -1,5 +1,6 @@
 //! From typed parameters to use cases. Each handler is a few lines; what it decides belongs elsewhere.
 
+pub(super) mod assignment;
 pub(super) mod auth;
 pub(super) mod device;
 pub(super) mod directory;
@@ -11,7 +12,7 @@ use serde_json::Value as Json;
 use super::params::SearchParams;
 use super::{Context, Reply};
 use crate::service::error::Error;
-use crate::service::inventory::{self, Selector};
+use crate::service::inventory::{self, Which};
 use crate::store::objects::Object;
 
 async fn search(cx: Context, object: &'static Object, params: SearchParams) -> Result<Reply, Error> {
@@ -19,12 +20,10 @@ async fn search(cx: Context, object: &'static Object, params: SearchParams) -> R
     Ok(Reply::Result(found))
 }
 
-/// `"id": "t1"` and `"token": {..}` name the same thing; one of them must be there.
-fn either(id: Option<String>, selector: Option<Selector>, field: &str) -> Result<Selector, Error> {
-    match (id, selector) {
-        (Some(id), None) => Ok(Selector::Id(id)),
-        (None, Some(selector)) => Ok(selector),
-        (None, None) => Err(Error::invalid(field, "or `id` must be given")),
-        (Some(_), Some(_)) => Err(Error::invalid(field, "and `id` must not both be given")),
-    }
+async fn get(
+    cx: Context,
+    object: &'static Object,
+    (which, wanted): (Which, Vec<Json>),
+) -> Result<Reply, Error> {
+    Ok(Reply::Result(inventory::get(&cx.app.store, object, which, wanted).await?))
 }

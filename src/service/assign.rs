@@ -3,11 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::random;
+use super::pin;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::AssignmentStatus;
-use crate::otp::pin;
 use crate::store::assignments::NewAssignment;
 use crate::store::{Store, Tx};
 
@@ -59,9 +58,7 @@ pub fn assign_in(
         })?,
     };
     if let Some(pin) = pin {
-        pin::check(pin).map_err(|error| Error::new(Kind::Invalid, format!("`attrs.pin`: {error}")))?;
-        let record = tx.vault().pin_key().record(assignment.0, random::bytes()?, pin);
-        tx.put_pin(assignment, Some(&record))?;
+        pin::put(tx, assignment, pin)?;
     }
     let mut entry = caller.did(action);
     (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "assigned");
@@ -76,14 +73,20 @@ pub fn assign_in(
 ///
 /// # Errors
 /// [`Kind::AssignmentNotFound`] if the user does not have it.
-pub async fn unassign(store: &Store, caller: &Caller, token: TokenId, user: UserId) -> Result<(), Error> {
+pub async fn unassign(
+    store: &Store,
+    caller: &Caller,
+    action: &'static str,
+    token: TokenId,
+    user: UserId,
+) -> Result<(), Error> {
     let caller = caller.clone();
     store
         .write(move |tx| {
             let assignment =
                 tx.reader().assignment_of(token, user)?.ok_or_else(|| Error::not_found("tokenAssignment"))?;
             tx.delete_assignment(assignment)?;
-            let mut entry = caller.did("token/delete");
+            let mut entry = caller.did(action);
             (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "unassigned");
             tx.audit(entry);
             Ok(())

@@ -6,8 +6,10 @@ use zeroize::Zeroizing;
 use super::assign::assign_in;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
+use super::random;
 use crate::access::Caller;
 use crate::model::id::{DomainId, ProductId, RepositoryId, UserId};
+use crate::otp::credential::Credential;
 use crate::store::catalogue::{DEFAULT_REPOSITORY, NewProduct};
 use crate::store::directory::{NewDomain, NewUser};
 use crate::store::objects::{self, Condition, FindError, Object};
@@ -94,12 +96,7 @@ pub async fn product(
     check_name("attrs.name", &product.name)?;
     check_name("attrs.manufacturerCode", &product.manufacturer_code)?;
     check_name("attrs.productCode", &product.product_code)?;
-    let known = product.driver.is_empty()
-        || fobd_drivers::DRIVERS.iter().any(|driver| driver.name() == product.driver);
-    if !known {
-        let names: Vec<&str> = fobd_drivers::DRIVERS.iter().map(|driver| driver.name()).collect();
-        return Err(Error::invalid("attrs.driver", &format!("must be empty or one of {}", names.join(", "))));
-    }
+    check_driver(&product.driver)?;
     let caller = caller.clone();
     store
         .write(move |tx| {
@@ -136,10 +133,7 @@ pub async fn repository(
     store
         .write(move |tx| {
             refuse_taken(tx, &objects::REPOSITORY, &[("name", name.as_str())])?;
-            let parent = match &parent {
-                Some(parent) => Some(RepositoryId(parent.find(tx.reader(), &objects::REPOSITORY)?)),
-                None => None,
-            };
+            let parent = find_optional(tx.reader(), &objects::REPOSITORY, parent.as_ref())?.map(RepositoryId);
             let id = tx.insert_repository(&name, &description, parent)?;
             made(tx, &caller, "repository/create", id);
             show(tx, &objects::REPOSITORY, id.0, wanted)
@@ -165,7 +159,8 @@ pub struct TokenRequest {
     pub pin: Option<Zeroizing<String>>,
 }
 
-/// Makes a token without a secret: stock, until it is programmed.
+/// Makes a token: of a hardware product without a secret, as stock until it is programmed or imported; of a
+/// software product with one, which can be handed out.
 ///
 /// # Errors
 /// [`Kind::Exists`] if the serial is taken; the not-found kinds of what it names.
@@ -205,6 +200,11 @@ pub async fn token(
                 description: request.description,
                 import: None,
             })?;
+            let model = tx.reader().product(product)?.ok_or_else(|| Error::not_found("product"))?;
+            if model.software {
+                let secret = random::secret(model.parameters.algorithm)?;
+                tx.put_credential(token, &Credential { secret, parameters: model.parameters }, 0, 0)?;
+            }
             let mut entry = caller.did("token/create");
             (entry.token, entry.outcome) = (Some(token), "created");
             tx.audit(entry);
@@ -261,16 +261,47 @@ fn show(tx: &Tx<'_>, object: &'static Object, id: i64, mut wanted: Vec<Json>) ->
 }
 
 fn refuse_taken(tx: &Tx<'_>, object: &'static Object, named: &[(&str, &str)]) -> Result<(), Error> {
+    // No row has id 0: anything that is found is another one.
+    refuse_taken_by_another(tx, object, 0, named)
+}
+
+/// Refuses a name that an object other than `id` has.
+pub(super) fn refuse_taken_by_another(
+    tx: &Tx<'_>,
+    object: &'static Object,
+    id: i64,
+    named: &[(&str, &str)],
+) -> Result<(), Error> {
     let conditions: Vec<Condition> =
         named.iter().map(|(path, value)| Condition::equal(path, (*value).into())).collect();
     match objects::find_one(tx.reader(), object, &conditions) {
         Err(FindError::None(_)) => Ok(()),
+        Ok(found) if found == id => Ok(()),
         Ok(_) | Err(FindError::Ambiguous(_)) => {
             let (_, first) = named.first().copied().unwrap_or_default();
             Err(Error::new(Kind::Exists, format!("there is a {} `{first}` already", object.name)))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Finds what an optional selector names.
+pub(super) fn find_optional(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    selector: Option<&Selector>,
+) -> Result<Option<i64>, Error> {
+    selector.map(|selector| selector.find(reader, object)).transpose()
+}
+
+/// A driver must be one that is here, or none.
+pub(super) fn check_driver(name: &str) -> Result<(), Error> {
+    let mut known = fobd_drivers::DRIVERS.iter().map(|driver| driver.name());
+    if name.is_empty() || known.any(|driver| driver == name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = fobd_drivers::DRIVERS.iter().map(|driver| driver.name()).collect();
+    Err(Error::invalid("attrs.driver", &format!("must be empty or one of {}", names.join(", "))))
 }
 
 /// A name must say something and fit on a line.

@@ -81,6 +81,14 @@ kinds! {
     SyncFailed = 1041, "token.sync_failed";
     /// Too many failures: wait, or reset the token.
     Locked = 1042, "token.locked";
+    /// The token's secret must not be handed out: it belongs to hardware.
+    NotExportable = 1043, "token.not_exportable";
+    /// The token is confined: its secret is handed out no more until it is released.
+    Confined = 1044, "token.confined";
+    /// The link is spent, too old, or never was one.
+    LinkInvalid = 1045, "link.invalid";
+    /// Rows of the batch are wrong; the message names each with its line and field.
+    BatchRefused = 1051, "batch.refused";
     /// The import file is wrong; the message names the line and field.
     ImportRefused = 1050, "import.refused";
     /// The device was unplugged, or its reader.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::error::Error;
-use crate::store::objects::{self, Condition, Object, Search, USER};
+use crate::store::objects::{self, Condition, Object, Search};
 use crate::store::{Reader, Store};
 
 /// A selector: attributes that together name one object. On the wire an object, or just an id.
@@ -14,6 +14,15 @@ pub enum Selector {
     Id(String),
     /// Attributes of the object and of those it links to.
     Attributes(Map<String, Json>),
+}
+
+impl From<Selector> for Json {
+    fn from(selector: Selector) -> Self {
+        match selector {
+            Selector::Id(id) => id.into(),
+            Selector::Attributes(attributes) => attributes.into(),
+        }
+    }
 }
 
 impl Selector {
@@ -27,9 +36,13 @@ impl Selector {
             Self::Attributes(attributes) => {
                 let mut conditions = Vec::new();
                 flatten(attributes, "", &mut conditions);
-                if std::ptr::eq(object, &raw const USER) {
-                    split_login_name(&mut conditions);
+                for condition in &mut conditions {
+                    // `"user": "u7"` names a linked object by its id.
+                    if object.has_link(&condition.path) && condition.value.is_string() {
+                        condition.path.push_str(".id");
+                    }
                 }
+                split_login_name(&mut conditions);
                 conditions
             }
         };
@@ -53,7 +66,7 @@ fn nothing_fits(
     let of_domain: Vec<Condition> = conditions
         .iter()
         .filter_map(|condition| {
-            let path = condition.path.strip_prefix("domain.")?;
+            let path = condition.path.strip_prefix("domain.").filter(|_| object.has_link("domain"))?;
             Some(Condition { path: path.to_owned(), ..condition.clone() })
         })
         .collect();
@@ -76,20 +89,21 @@ fn flatten(attributes: &Map<String, Json>, prefix: &str, conditions: &mut Vec<Co
     }
 }
 
-/// `DOMAIN\user` as a login name means the domain too, unless one is named.
+/// `DOMAIN\\user` as a login name means the domain too, unless one is named.
 fn split_login_name(conditions: &mut Vec<Condition>) {
-    if conditions.iter().any(|condition| condition.path.starts_with("domain.")) {
+    let Some(at) = conditions.iter().position(|condition| condition.path.ends_with("loginName")) else {
+        return;
+    };
+    let prefix = conditions[at].path.trim_end_matches("loginName").to_owned();
+    if conditions.iter().any(|condition| condition.path.starts_with(&format!("{prefix}domain."))) {
         return;
     }
-    let Some(condition) = conditions.iter_mut().find(|condition| condition.path == "loginName") else {
+    let parts = conditions[at].value.as_str().and_then(|text| text.split_once('\\'));
+    let Some((domain, login)) = parts.map(|(domain, login)| (Json::from(domain), Json::from(login))) else {
         return;
     };
-    let Some((domain, login)) = condition.value.as_str().and_then(|text| text.split_once('\\')) else {
-        return;
-    };
-    let (domain, login) = (Json::from(domain), Json::from(login));
-    condition.value = login;
-    conditions.push(Condition::equal("domain.name", domain));
+    conditions[at].value = login;
+    conditions.push(Condition::equal(&format!("{prefix}domain.name"), domain));
 }
 
 /// Searches.

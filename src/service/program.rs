@@ -314,6 +314,9 @@ fn reserve(
         }
     };
     let serial = tx.reader().serial_of(token)?;
+    if tx.reader().custody_of(token)?.confined {
+        return Err(Error::new(Kind::Confined, format!("token {serial} is confined: release it first")));
+    }
     let home = tx.reader().place_of(token)?;
     let named = request.slot.clone();
     let slot = named

@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension as _;
 
-use super::hot::one_row;
+use super::hot::{one_row, read_text};
 use super::imports::ImportId;
 use super::{Reader, StoreError, Tx};
 use crate::model::id::{AssignmentId, TokenId, UserId};
@@ -165,17 +165,13 @@ impl Reader<'_> {
         Ok(select.exists((token.0, user.0))?)
     }
 
-    /// The PIN of an assignment.
+    /// The status of an assignment.
     ///
     /// # Errors
     /// [`StoreError`] if there is no such assignment.
-    pub fn pin_of(&self, assignment: AssignmentId) -> Result<Option<PinRecord>, StoreError> {
-        let mut select =
-            self.connection.prepare_cached("SELECT pin_salt, pin_mac FROM assignments WHERE id = ?1")?;
-        Ok(select.query_row([assignment.0], |row| {
-            let (salt, mac) = (row.get::<_, Option<[u8; 16]>>(0)?, row.get::<_, Option<[u8; 32]>>(1)?);
-            Ok(salt.zip(mac).map(|(salt, mac)| PinRecord { salt, mac }))
-        })?)
+    pub fn assignment_status(&self, assignment: AssignmentId) -> Result<AssignmentStatus, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT status FROM assignments WHERE id = ?1")?;
+        Ok(select.query_row([assignment.0], |row| read_text(row, 0, AssignmentStatus::parse))?)
     }
 
     /// Token and user of an assignment.

@@ -223,4 +223,13 @@ impl Reader<'_> {
         )?;
         Ok(select.exists((repository.0, above.0))?)
     }
+
+    /// The name of a repository.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such repository.
+    pub fn repository_name(&self, repository: RepositoryId) -> Result<String, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT name FROM repositories WHERE id = ?1")?;
+        Ok(select.query_row([repository.0], |row| row.get(0))?)
+    }
 }

@@ -102,6 +102,8 @@ pub struct AssignmentRow {
     pub priority: i64,
     /// The PIN, if one is set.
     pub pin: Option<PinRecord>,
+    /// The PIN is another one than when the row was loaded.
+    pub pin_changed: bool,
     /// From when on it is good.
     pub starts: Option<Timestamp>,
     /// Until when it is good.
@@ -302,6 +304,14 @@ impl Rows {
             }
         }
         let mut put = connection.prepare_cached(
+            "UPDATE assignments SET pin_salt = ?2, pin_mac = ?3, must_change_pin = 0, last_change_pin_ms = ?4,
+             updated_ms = ?4 WHERE id = ?1",
+        )?;
+        for (id, row) in self.assignments.iter().filter(|(_, row)| row.pin_changed) {
+            let (salt, mac) = (row.pin.map(|pin| pin.salt), row.pin.map(|pin| pin.mac));
+            one_row(put.execute((id.0, salt, mac, now.as_millis()))?)?;
+        }
+        let mut put = connection.prepare_cached(
             "INSERT INTO source_states (source, failures, locked_until_ms) VALUES (?1, ?2, ?3)
              ON CONFLICT (source) DO UPDATE SET failures = ?2, locked_until_ms = ?3",
         )?;
@@ -334,6 +344,7 @@ fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentR
             status: read_text(row, 3, AssignmentStatus::parse)?,
             priority: row.get(4)?,
             pin,
+            pin_changed: false,
             starts: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
             expires: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
             usage_limit: row.get(9)?,

@@ -30,6 +30,14 @@ pub struct Object {
     counted: Option<Counted>,
 }
 
+impl Object {
+    /// Whether objects of this kind refer to one other object by that name.
+    #[must_use]
+    pub fn has_link(&self, name: &str) -> bool {
+        self.links.iter().any(|link| link.name == name)
+    }
+}
+
 /// A table of counts: it has some of the object's columns under the same names, and `tokens`, the number.
 struct Counted {
     table: &'static str,
@@ -109,9 +117,7 @@ impl Kind {
             (Self::Integer, Json::Number(number)) => Sql::Integer(number.as_i64()?),
             (Self::Unsigned, Json::Number(number)) => Sql::Integer(number.as_u64()? as i64),
             (Self::Bool, Json::Bool(flag)) => Sql::Integer(i64::from(*flag)),
-            (Self::Time, Json::String(text)) => {
-                Sql::Integer(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
-            }
+            (Self::Time, Json::String(text)) => Sql::Integer(time(text)?.as_millis()),
             _ => return None,
         })
     }
@@ -128,6 +134,12 @@ impl Kind {
             _ => Json::Null,
         }
     }
+}
+
+/// Reads a time in ISO 8601 with its offset from UTC.
+#[must_use]
+pub fn time(text: &str) -> Option<Timestamp> {
+    Some(Timestamp::from_millis(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()))
 }
 
 /// A time as ISO 8601 in UTC; empty for one that no calendar has.

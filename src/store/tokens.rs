@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension as _;
 
-use super::hot::{credential_place, one_row, parameter_columns, read_text};
+use super::hot::{credential_place, one_row, parameter_columns, read_parameters, read_text, unseal_secret};
 use super::imports::ImportId;
 use super::{Reader, StoreError, Tx};
 use crate::model::id::{ProductId, RepositoryId, TokenId};
@@ -24,6 +24,15 @@ pub struct NewToken {
     pub description: String,
     /// The import that makes it; invisible until that is published.
     pub import: Option<ImportId>,
+}
+
+/// Who may have the secret of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Custody {
+    /// Fixed when the token was made: only software tokens are.
+    pub exportable: bool,
+    /// No further hand-out until released.
+    pub confined: bool,
 }
 
 /// Which attributes of a token to write; the others stay.
@@ -134,6 +143,38 @@ impl Tx<'_> {
         self.touch_token(token)
     }
 
+    /// Forgets the secret of a token: it is stock.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn drop_credential(&self, token: TokenId) -> Result<(), StoreError> {
+        self.connection()
+            .prepare_cached("DELETE FROM credentials WHERE token_id = ?1")?
+            .execute([token.0])?;
+        self.touch_token(token)
+    }
+
+    /// Forbids any further hand-out of a token's secret, or allows it again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn confine_token(&self, token: TokenId, confined: bool) -> Result<(), StoreError> {
+        let mut update = self.connection().prepare_cached("UPDATE tokens SET confined = ?2 WHERE id = ?1")?;
+        one_row(update.execute((token.0, confined))?)?;
+        self.touch_token(token)
+    }
+
+    /// Takes the lock and the failures off a token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn clear_token_failures(&self, token: TokenId) -> Result<(), StoreError> {
+        let mut clear = self.connection().prepare_cached(
+            "UPDATE token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
+        )?;
+        one_row(clear.execute([token.0])?)
+    }
+
     /// Removes a token with its secret and assignments. The audit log keeps its id.
     ///
     /// # Errors
@@ -209,6 +250,34 @@ impl Reader<'_> {
     pub fn status_of(&self, token: TokenId) -> Result<TokenStatus, StoreError> {
         let mut select = self.connection.prepare_cached("SELECT status FROM tokens WHERE id = ?1")?;
         Ok(select.query_row([token.0], |row| read_text(row, 0, TokenStatus::parse))?)
+    }
+
+    /// Whether a token's secret may be handed out at all, and whether it is confined.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn custody_of(&self, token: TokenId) -> Result<Custody, StoreError> {
+        let mut select =
+            self.connection.prepare_cached("SELECT exportable, confined FROM tokens WHERE id = ?1")?;
+        Ok(select
+            .query_row([token.0], |row| Ok(Custody { exportable: row.get(0)?, confined: row.get(1)? }))?)
+    }
+
+    /// The secret of a token with the next moving factor that may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not open.
+    pub fn credential_of(&self, token: TokenId) -> Result<Option<(Credential, u64)>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, s.next_factor
+             FROM credentials c JOIN token_states s ON s.token_id = c.token_id WHERE c.token_id = ?1",
+        )?;
+        let mut rows = select.query([token.0])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let sealed: Vec<u8> = row.get(0)?;
+        let secret = unseal_secret(self.vault, credential_place(token), &sealed)?;
+        let credential = Credential { secret, parameters: read_parameters(row, 1)? };
+        Ok(Some((credential, row.get::<_, i64>(5)? as u64)))
     }
 
     /// The serial of a token.

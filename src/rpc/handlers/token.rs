@@ -1,21 +1,22 @@
-//! Tokens and their assignments.
+//! Tokens.
 
 use zeroize::Zeroizing;
 
 use super::super::params::{
-    Create, ImportAttrs, SearchParams, TokenAssign, TokenAttrs, TokenDelete, TokenGet, TokenReset, TokenSet,
-    TokenSync, conditions,
+    Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs, TokenChangePin, TokenDelete,
+    TokenGet, TokenLost, TokenOnly, TokenReset, TokenSet, TokenSetPin, TokenSync, either,
 };
 use super::super::{Context, Reply};
-use super::either;
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
 use crate::service::import::ImportRequest;
-use crate::service::inventory::{Selector, Which};
+use crate::service::inventory::Selector;
+use crate::service::lifecycle::{self, Step};
+use crate::service::pin::{self, PinChange};
 use crate::service::set::TokenChange;
-use crate::service::{assign, create, delete, import, inventory, reset, set, sync};
+use crate::service::{assign, create, delete, import, reset, set, sync};
 use crate::store::objects;
 
 pub(in crate::rpc) async fn create(cx: Context, params: Create<TokenAttrs>) -> Result<Reply, Error> {
@@ -33,37 +34,25 @@ pub(in crate::rpc) async fn create(cx: Context, params: Create<TokenAttrs>) -> R
 }
 
 pub(in crate::rpc) async fn get(cx: Context, params: TokenGet) -> Result<Reply, Error> {
-    let which = match params.conditions {
-        Some(_) if params.id.is_some() || params.token.is_some() => {
-            return Err(Error::invalid("match", "must not be mixed with `id` or `token`"));
-        }
-        Some(triples) => Which::Match(conditions(triples)),
-        None => Which::Selector(either(params.id, params.token, "token")?),
-    };
-    Ok(Reply::Result(inventory::get(&cx.app.store, &objects::TOKEN, which, params.wanted).await?))
+    super::get(cx, &objects::TOKEN, params.which()?).await
 }
 
 pub(in crate::rpc) async fn set(cx: Context, params: TokenSet) -> Result<Reply, Error> {
-    let token = either(params.id, params.token, "token")?;
-    let status = match params.attrs.status {
+    let (token, attrs) = params.which()?;
+    let status = match attrs.status {
         None => None,
         Some(text) => Some(
             TokenStatus::parse(&text)
                 .ok_or_else(|| Error::invalid("attrs.status", "must be ACTIVE, DISABLED or DECEASED"))?,
         ),
     };
-    let change =
-        TokenChange { status, description: params.attrs.description, repository: params.attrs.repository };
-    set::set(&cx.app.store, &cx.caller, token, change).await?;
+    let change = TokenChange { status, description: attrs.description, repository: attrs.repository };
+    set::token(&cx.app.store, &cx.caller, token, change).await?;
     Ok(Reply::Done)
 }
 
 pub(in crate::rpc) async fn search(cx: Context, params: SearchParams) -> Result<Reply, Error> {
     super::search(cx, &objects::TOKEN, params).await
-}
-
-pub(in crate::rpc) async fn search_assignments(cx: Context, params: SearchParams) -> Result<Reply, Error> {
-    super::search(cx, &objects::ASSIGNMENT, params).await
 }
 
 pub(in crate::rpc) async fn delete(cx: Context, params: TokenDelete) -> Result<Reply, Error> {
@@ -72,9 +61,9 @@ pub(in crate::rpc) async fn delete(cx: Context, params: TokenDelete) -> Result<R
         Some(user) => {
             let (token, user) = both(&cx, token, Some(user)).await?;
             let user = user.ok_or_else(|| Error::not_found("user"))?;
-            assign::unassign(&cx.app.store, &cx.caller, token, user).await?;
+            assign::unassign(&cx.app.store, &cx.caller, "token/delete", token, user).await?;
         }
-        None => delete::delete(&cx.app.store, &cx.caller, token).await?,
+        None => delete::token(&cx.app.store, &cx.caller, token).await?,
     }
     Ok(Reply::Done)
 }
@@ -106,8 +95,68 @@ pub(in crate::rpc) async fn assign(cx: Context, params: TokenAssign) -> Result<R
     Ok(Reply::Result(serde_json::json!({ "id": id.to_string() })))
 }
 
+pub(in crate::rpc) async fn unassign(cx: Context, params: TokenAndUser) -> Result<Reply, Error> {
+    let (token, user) = token_and_user(&cx, params.token, params.user).await?;
+    assign::unassign(&cx.app.store, &cx.caller, "token/unassign", token, user).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn set_pin(cx: Context, params: TokenSetPin) -> Result<Reply, Error> {
+    let (token, user) = token_and_user(&cx, params.token, params.user).await?;
+    pin::set(&cx.app.store, &cx.caller, token, user, params.attrs.pin.flatten()).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn change_pin(cx: Context, params: TokenChangePin) -> Result<Reply, Error> {
+    let (token, user) = token_and_user(&cx, params.token, params.user).await?;
+    let change = PinChange { token, user, old: params.attrs.old_pin, new: params.attrs.pin };
+    pin::change(&cx.app.store, &cx.app.rules.policy, &cx.caller, change).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn unlock(cx: Context, params: TokenAndUser) -> Result<Reply, Error> {
+    let (token, user) = token_and_user(&cx, params.token, params.user).await?;
+    pin::unlock(&cx.app.store, &cx.caller, token, user).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn enable(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    take(cx, params, Step::Enable).await
+}
+
+pub(in crate::rpc) async fn disable(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    take(cx, params, Step::Disable).await
+}
+
+pub(in crate::rpc) async fn retire(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    take(cx, params, Step::Retire).await
+}
+
+pub(in crate::rpc) async fn confine(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    take(cx, params, Step::Confine).await
+}
+
+pub(in crate::rpc) async fn release(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    take(cx, params, Step::Release).await
+}
+
+async fn take(cx: Context, params: TokenOnly, step: Step) -> Result<Reply, Error> {
+    lifecycle::take(&cx.app.store, &cx.caller, params.which()?, step).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn lost(cx: Context, params: TokenLost) -> Result<Reply, Error> {
+    lifecycle::lost(&cx.app.store, &cx.caller, params.token, params.replacement).await?;
+    Ok(Reply::Done)
+}
+
+async fn token_and_user(cx: &Context, token: Selector, user: Selector) -> Result<(TokenId, UserId), Error> {
+    let (token, user) = both(cx, token, Some(user)).await?;
+    Ok((token, user.ok_or_else(|| Error::not_found("user"))?))
+}
+
 /// Finds a token and, if one is named, a user.
-async fn both(
+pub(super) async fn both(
     cx: &Context,
     token: Selector,
     user: Option<Selector>,
