@@ -102,11 +102,10 @@ FOBD_SERVER=$(sed -n 's/^listening on //p' "$dir/serve.out")
 export FOBD_SERVER FOBD_USER=admin FOBD_PASSWORD_FILE=$dir/password
 echo "   $FOBD_SERVER"
 
-title "A domain, a user, two products"
+title "A domain, a user, and the products that come with the program"
 expect 0 "domain" fobd domain add acme
 expect 0 "user" fobd user add 'acme\alice' --first-name Alice
-expect 0 "product" fobd product add YK/HOTP 'YubiKey HOTP' --type hotp --driver ykoath
-expect 0 "product" fobd product add YK/TOTP 'YubiKey TOTP' --type totp --driver ykoath --hash SHA256 --digits 8
+expect 0 "product list" fobd product list
 
 title "What is plugged in"
 device=''
@@ -123,7 +122,7 @@ hotp="fobd:$serial" totp="fobd:$serial-2"
 title "Program an HOTP and a TOTP credential: the secrets are made in the server, the key proves each by a passcode"
 expect 0 "program HOTP" fobd device program "$device" --product YK/HOTP --slot "$hotp"
 programmed+=("$hotp")
-expect 0 "program TOTP" fobd device program "$device" --product YK/TOTP --slot "$totp"
+expect 0 "program TOTP" fobd device program "$device" --product YK/TOTP256 --slot "$totp"
 programmed+=("$totp")
 expect 0 "device slots" fobd device slots "$device"
 
@@ -150,7 +149,6 @@ expect 0 "assign" fobd token assign "$serial-2" 'acme\alice'
 verify 0 "passcode of this moment:" "$(show "$totp")"
 
 title "Import a PSKC file"
-expect 0 "product" fobd product add DN/ST 'SafeID time-based' --type totp --timer 60
 expect 0 "import" fobd token import tests/samples/pskc-totp.xml --product DN/ST
 
 title "The inventory"

@@ -12,7 +12,7 @@ use crate::otp::repeats::RepeatKey;
 use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
-use crate::service::{chunks, random, verify};
+use crate::service::{catalogue, chunks, random, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
@@ -44,6 +44,8 @@ impl App {
         if settled > 0 {
             tracing::warn!(jobs = settled, "provisioning jobs were cut off: see `fobd call job/search`");
         }
+        let products = catalogue::products();
+        store.write(move |tx| Ok::<_, Error>(tx.add_catalogue(&products)?)).await?;
         for import in store.write(|tx| Ok::<_, Error>(tx.unfinished_imports()?)).await? {
             tracing::warn!("an import was cut off: taking back what it had written");
             chunks::sweep(&store, import).await?;

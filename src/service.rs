@@ -1,6 +1,7 @@
 //! Use cases, one file per verb. The only room that sees the core, the store and the devices together.
 
 pub mod assign;
+pub mod catalogue;
 pub mod chunks;
 pub mod create;
 pub mod delete;

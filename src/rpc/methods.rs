@@ -84,6 +84,8 @@ methods! {
     "tokenAssignment/sort", TokenWrite, assignment::sort, "Puts the assignments of a user into an order of priority.";
     "tokenAssignment/delete", TokenWrite, assignment::delete, "Ends an assignment.";
     "auth/verify", Verify, auth::verify, "Tells whether a passcode (with the PIN) is right, and spends it.";
+    "auth/listTokens", Verify, auth::list_tokens, "Lists the tokens of a user.";
+    "auth/listTokenAssignments", Verify, auth::list_assignments, "Lists the assignments of a user.";
     "device/list", DeviceRead, device::list, "Lists the devices that are plugged in.";
     "device/slots", DeviceRead, device::slots, "Lists the slots of a device and the tokens that live there.";
     "device/program", DeviceProgram, device::program, "Puts a new secret into a slot and proves it.";

@@ -63,6 +63,23 @@ pub struct Product {
 }
 
 impl Tx<'_> {
+    /// Adds the products that come with the program and are not there yet. One that an admin has changed stays as
+    /// it is; one that an admin has deleted comes back at the next start.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn add_catalogue(&self, products: &[NewProduct]) -> Result<(), StoreError> {
+        let mut known = self
+            .connection()
+            .prepare_cached("SELECT 1 FROM products WHERE manufacturer_code = ?1 AND product_code = ?2")?;
+        for product in products {
+            if !known.exists((&product.manufacturer_code, &product.product_code))? {
+                self.insert_product(product)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a product.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
-//! Verify.
+//! Verify, and what a login has to know of a user.
 
-use super::super::params::Verify;
+use serde_json::json;
+
+use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
 use crate::model::id::{TokenId, UserId};
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::verify::{self, Answer, Question};
 use crate::store::Reader;
-use crate::store::objects::{self, Object};
+use crate::store::objects::{self, Condition, Object, Search};
 
 /// Longest client address that is taken.
 const MOST_SOURCE_BYTES: usize = 64;
@@ -68,4 +70,41 @@ fn named(
         }
         Err(error) => Err(error),
     }
+}
+
+pub(in crate::rpc) async fn list_tokens(cx: Context, params: ListOfUser) -> Result<Reply, Error> {
+    let wanted = [json!({ "tokens": [{ "elements": params.wanted }] })];
+    let shown = cx
+        .app
+        .store
+        .read(move |reader| {
+            let user = params.user.find(reader, &objects::USER)?;
+            Ok::<_, Error>(objects::get(reader, &objects::USER, user, &wanted)?)
+        })
+        .await?;
+    let rows = shown["tokens"]["elements"].as_array().cloned().unwrap_or_default();
+    Ok(Reply::Result(json!({ "total": rows.len(), "rows": rows })))
+}
+
+pub(in crate::rpc) async fn list_assignments(cx: Context, params: ListOfUser) -> Result<Reply, Error> {
+    let found = cx
+        .app
+        .store
+        .read(move |reader| {
+            let user = UserId(params.user.find(reader, &objects::USER)?);
+            let mut conditions = vec![Condition::equal("user.id", user.to_string().into())];
+            if let Some(token) = &params.token {
+                let token = TokenId(token.find(reader, &objects::TOKEN)?);
+                conditions.push(Condition::equal("token.id", token.to_string().into()));
+            }
+            let search = Search {
+                conditions,
+                wanted: params.wanted,
+                sort: Some("priority".to_owned()),
+                ..Search::default()
+            };
+            Ok::<_, Error>(objects::search(reader, &objects::ASSIGNMENT, &search)?)
+        })
+        .await?;
+    Ok(Reply::Result(found))
 }
