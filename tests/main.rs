@@ -8,9 +8,11 @@
 mod dependencies;
 mod formats;
 mod jobs;
+mod jsonrpc;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
+mod pcscd;
 mod support;
 mod tidy;
 mod verify;

@@ -51,14 +51,29 @@ impl Client {
 
     /// Posts a body; returns status and answer (`null` for none). An error is one of the connection.
     pub fn post(&self, path: &str, body: &str) -> Result<(u16, Json), ureq::Error> {
-        let request = self
-            .agent
-            .post(format!("{}{path}", self.base))
-            .header("Authorization", &self.authorization)
-            .header("Content-Type", "application/json");
-        let mut answer = request.send(body)?;
+        self.post_bytes(path, body.as_bytes())
+    }
+
+    /// The same for a body that need not be text.
+    pub fn post_bytes(&self, path: &str, body: &[u8]) -> Result<(u16, Json), ureq::Error> {
+        let mut answer = self.send(path, "application/json", body)?;
         let text = answer.body_mut().read_to_string()?;
         Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Json::Null)))
+    }
+
+    /// Posts a body of another type; returns the status.
+    pub fn post_as(&self, path: &str, content_type: &str, body: &str) -> Result<u16, ureq::Error> {
+        Ok(self.send(path, content_type, body.as_bytes())?.status().as_u16())
+    }
+
+    fn send(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        request.header("Authorization", &self.authorization).header("Content-Type", content_type).send(body)
     }
 
     /// Gets a page; returns status and text.

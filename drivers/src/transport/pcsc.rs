@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use pcsc::{
     Card, Context, Disposition, Error, PNP_NOTIFICATION, Protocol, Protocols, ReaderState, Scope, ShareMode,
-    State, Transaction,
+    State, Status, Transaction,
 };
 use zeroize::Zeroizing;
 
@@ -217,8 +217,7 @@ impl CardConnection for PcscConnection {
         let Self { card, t0, reconnect, room, .. } = self;
         let card = card.as_mut().ok_or_else(|| gone("disconnected"))?;
         if *reconnect {
-            card.reconnect(ShareMode::Shared, Protocols::T0 | Protocols::T1, Disposition::LeaveCard)
-                .map_err(|error| failure(Call::Reconnect, error))?;
+            heal(card).map_err(|error| failure(Call::Reconnect, error))?;
             *reconnect = false;
         }
         match card.transaction() {
@@ -235,6 +234,17 @@ impl CardConnection for PcscConnection {
             }
         }
     }
+}
+
+/// Takes a card that another program has reset into use again. That program may have left it without power
+/// (pyscard, and so ykman, lets go of a card like that); leaving it as it is would then be the end of it.
+fn heal(card: &mut Card) -> Result<(), Error> {
+    let protocols = Protocols::T0 | Protocols::T1;
+    card.reconnect(ShareMode::Shared, protocols, Disposition::LeaveCard)?;
+    if !card.status2_owned()?.status().contains(Status::POWERED) {
+        card.reconnect(ShareMode::Shared, protocols, Disposition::ResetCard)?;
+    }
+    Ok(())
 }
 
 impl Drop for PcscConnection {
