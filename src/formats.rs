@@ -1,7 +1,7 @@
 //! Seed files: reads the credentials that makers deliver and other servers export.
 //!
 //! A reader takes any stream and yields one credential after the other, holding one record in memory at a time. An
-//! error names the line or the key package and the field, and never quotes what stands there: it may be a secret.
+//! error names the line, the key package or the token and the field, and never quotes what stands there: it may be a secret.
 //! After an error in one record the reader goes on with the next, so that a dry run can report all of them; after an
 //! error of the file as a whole it ends. It is the caller's to collect, to refuse duplicates and to be all or nothing.
 //!
@@ -10,12 +10,14 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod deepnet;
 pub mod detect;
 pub mod error;
 pub mod oath_csv;
 pub mod pskc;
 
 mod limited;
+mod xml;
 
 use std::io::Read;
 
@@ -39,6 +41,8 @@ pub enum Format {
     OathCsv,
     /// Portable Symmetric Key Container (RFC 6030): see [`pskc`].
     Pskc,
+    /// The token file of Deepnet DualShield 5: see [`deepnet`].
+    Deepnet,
 }
 
 /// Where in a file something stands, counted from 1.
@@ -50,6 +54,8 @@ pub enum Location {
     Line(u64),
     /// A key package of a PSKC document.
     KeyPackage(u64),
+    /// A token of a DualShield token file.
+    Token(u64),
 }
 
 /// HOTP or TOTP, as a file says it.
@@ -59,6 +65,15 @@ pub enum ImportedKind {
     Hotp,
     /// RFC 6238.
     Totp,
+}
+
+/// The product that a file says its tokens are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductCodes {
+    /// The manufacturerCode, such as `DN`.
+    pub manufacturer: String,
+    /// The productCode, such as `ST`.
+    pub product: String,
 }
 
 /// One credential of a file. `None` is what the file does not say.
@@ -88,6 +103,10 @@ pub struct ImportedCredential {
     pub valid_from: Option<String>,
     /// Until when the key may be used, as the file writes it (`xs:dateTime`).
     pub valid_until: Option<String>,
+    /// A note on the token.
+    pub description: Option<String>,
+    /// The product. The caller compares it with the one that the file is imported into.
+    pub product_codes: Option<ProductCodes>,
 }
 
 impl ImportedCredential {
@@ -105,6 +124,8 @@ impl ImportedCredential {
             model: None,
             valid_from: None,
             valid_until: None,
+            description: None,
+            product_codes: None,
         }
     }
 
@@ -133,6 +154,7 @@ pub fn read<R: Read>(input: R, format: Format) -> Records<R> {
     match format {
         Format::OathCsv => Records::OathCsv(Box::new(oath_csv::Records::new(input))),
         Format::Pskc => Records::Pskc(Box::new(pskc::Records::new(input))),
+        Format::Deepnet => Records::Deepnet(Box::new(deepnet::Records::new(input))),
     }
 }
 
@@ -142,6 +164,8 @@ pub enum Records<R: Read> {
     OathCsv(Box<oath_csv::Records<R>>),
     /// See [`pskc`].
     Pskc(Box<pskc::Records<R>>),
+    /// See [`deepnet`].
+    Deepnet(Box<deepnet::Records<R>>),
 }
 
 impl<R: Read> Iterator for Records<R> {
@@ -151,6 +175,7 @@ impl<R: Read> Iterator for Records<R> {
         match self {
             Self::OathCsv(records) => records.next(),
             Self::Pskc(records) => records.next(),
+            Self::Deepnet(records) => records.next(),
         }
     }
 }
@@ -202,6 +227,18 @@ fn digits(text: &str) -> Result<Option<Digits>, Problem> {
 /// Reads a time step in seconds. `None` if the field is empty.
 fn time_step(text: &str) -> Result<Option<TimeStep>, Problem> {
     number("time step", text)?.map(TimeStep::from_secs).transpose().map_err(Problem::TimeStep)
+}
+
+/// Fills a field that may stand there once.
+fn once<T>(field: &'static str, place: &mut Option<T>, value: Option<T>) -> Result<(), Problem> {
+    match (place.is_some(), value) {
+        (_, None) => Ok(()),
+        (true, Some(_)) => Err(Problem::Duplicate { field }),
+        (false, value) => {
+            *place = value;
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

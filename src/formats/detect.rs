@@ -55,10 +55,11 @@ fn recognise_xml(text: &str) -> Result<Format, Problem> {
                     .next()
                     .unwrap_or_default();
                 let local = name.rsplit(':').next().unwrap_or_default();
-                return if local == "KeyContainer" {
-                    Ok(Format::Pskc)
-                } else {
-                    Err(Problem::Unsupported(Unsupported::OtherXml))
+                return match local {
+                    "KeyContainer" => Ok(Format::Pskc),
+                    "data" => Ok(Format::Deepnet),
+                    "tokenList" => Err(Problem::Unsupported(Unsupported::UapTokenList)),
+                    _ => Err(Problem::Unsupported(Unsupported::OtherXml)),
                 };
             }
         }
@@ -103,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn a_dualshield_token_file_is_known_by_its_first_element() {
+        for text in ["<data>", "<?xml version=\"1.0\"?>\r\n<!-- tokens -->\r\n<data >\r\n<header>"] {
+            assert_eq!(detect(text.as_bytes()), Ok(Format::Deepnet), "{text}");
+        }
+    }
+
+    #[test]
     fn csv_is_known_by_its_first_line() {
         for text in [
             "F1,3132333435363738393031323334353637383930",
@@ -123,6 +131,8 @@ mod tests {
                 Problem::Unsupported(Unsupported::EntraCsv),
             ),
             (b"<?xml version=\"1.0\"?><Tokens>", Problem::Unsupported(Unsupported::OtherXml)),
+            (b"<tokenList><tokenInfo>", Problem::Unsupported(Unsupported::UapTokenList)),
+            (b"<Data>", Problem::Unsupported(Unsupported::OtherXml)),
             (b"<!DOCTYPE KeyContainer><KeyContainer>", Problem::Dtd),
             (b"<?xml version=\"1.0\"?>", Problem::Unrecognised),
             (b"<!-- <KeyContainer>", Problem::Unrecognised),

@@ -31,7 +31,7 @@ pub enum Problem {
     #[error("the file cannot be read to its end ({0})")]
     Read(io::ErrorKind),
     /// No format that is known.
-    #[error("this is neither an OATH CSV nor a PSKC file")]
+    #[error("this is no OATH CSV, no PSKC and no DualShield token file")]
     Unrecognised,
     /// The file is text in UTF-16.
     #[error("the file is UTF-16; save it as UTF-8")]
@@ -107,6 +107,12 @@ pub enum Problem {
     /// The type is unknown.
     #[error("type: hotp or totp is expected")]
     UnknownType,
+    /// DualShield: how seeds are written is unknown.
+    #[error("encode: HEX, BASE32 or BASE64 is expected")]
+    UnknownEncoding,
+    /// DualShield: how seeds are encrypted is unknown.
+    #[error("encrypt: NONE is expected")]
+    UnknownEncryption,
     /// There is something in the file that is understood and cannot be read.
     #[error("{0} cannot be read")]
     Unsupported(Unsupported),
@@ -153,7 +159,7 @@ pub enum Unsupported {
     CsvVersion,
     /// The CSV format of Entra ID.
     EntraCsv,
-    /// XML that is not PSKC.
+    /// XML that is neither PSKC nor a DualShield token file.
     OtherXml,
     /// An element of a `KeyContainer` that RFC 6030 does not have, as in drafts of it.
     PskcDialect,
@@ -165,6 +171,10 @@ pub enum Unsupported {
     CheckDigits,
     /// A policy that the server could not keep; RFC 6030 §5 forbids to use such a key.
     Policy,
+    /// A DualShield token file with encrypted seeds.
+    EncryptedSeeds,
+    /// The token file of Deepnet UAP version 3.
+    UapTokenList,
 }
 
 impl fmt::Display for Unsupported {
@@ -174,12 +184,14 @@ impl fmt::Display for Unsupported {
             Self::Tan => "type: a TAN list",
             Self::CsvVersion => "this version of the OATH CSV format",
             Self::EntraCsv => "the CSV format of Entra ID",
-            Self::OtherXml => "XML other than PSKC (RFC 6030)",
+            Self::OtherXml => "XML other than PSKC (RFC 6030) and DualShield token files",
             Self::PskcDialect => "a KeyContainer that is not of RFC 6030",
             Self::KeyAlgorithm => "algorithm: a key that is neither for HOTP nor for TOTP",
             Self::ResponseEncoding => "response format: an encoding other than DECIMAL",
             Self::CheckDigits => "response format: a passcode with a check digit",
             Self::Policy => "policy: a restriction that could not be kept",
+            Self::EncryptedSeeds => "encrypt: seeds encrypted with AES256",
+            Self::UapTokenList => "the tokenList of Deepnet UAP version 3, the form before DualShield 5,",
         })
     }
 }
@@ -190,6 +202,7 @@ impl fmt::Display for Location {
             Self::File => f.write_str("file"),
             Self::Line(line) => write!(f, "line {line}"),
             Self::KeyPackage(number) => write!(f, "key package {number}"),
+            Self::Token(number) => write!(f, "token {number}"),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! The first thing that is wrong with a package stands for all; the rest of it is read on without effect.
 
 use crate::formats::error::{Problem, Unsupported};
+use crate::formats::xml::{Attributes, elements};
 use crate::formats::{
-    ImportedCredential, ImportedKind, Location, MAX_NAME_CHARS, digits, number, serial, text, time_step,
+    ImportedCredential, ImportedKind, Location, MAX_NAME_CHARS, digits, number, once, serial, text, time_step,
 };
 use crate::otp::algorithm::Algorithm;
 use crate::otp::passcode::Digits;
@@ -14,35 +15,12 @@ use crate::otp::totp::TimeStep;
 /// Longest date and time in characters.
 const MAX_DATE_CHARS: usize = 40;
 
-macro_rules! elements {
-    ($($name:ident),* $(,)?) => {
-        /// The elements of RFC 6030 that are looked at, by local name.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Element {
-            $($name,)*
-            /// Any other.
-            Other,
-        }
-
-        impl Element {
-            pub(super) fn named(name: &str) -> Self {
-                match name {
-                    $(stringify!($name) => Self::$name,)*
-                    _ => Self::Other,
-                }
-            }
-        }
-    };
-}
-
 elements! {
+    /// The elements of RFC 6030 that are looked at, by local name.
     KeyContainer, EncryptionKey, MACMethod, Signature, Extensions, KeyPackage, DeviceInfo, Manufacturer, SerialNo,
     Model, Key, AlgorithmParameters, Suite, ResponseFormat, Data, Secret, Counter, Time, TimeInterval, PlainValue,
     EncryptedValue, Policy, StartDate, ExpiryDate, PINPolicy, KeyUsage,
 }
-
-/// Asks for the value of an attribute, by local name.
-pub(super) type Attributes<'a> = &'a dyn Fn(&str) -> Result<Option<String>, Problem>;
 
 /// What is known of a package so far.
 #[derive(Default)]
@@ -207,18 +185,6 @@ fn field(path: &[Element]) -> Option<&'static str> {
         [E::Key, E::Policy, E::ExpiryDate] => Some("expiry date"),
         [E::Key, E::Policy, E::KeyUsage] => Some("key usage"),
         _ => None,
-    }
-}
-
-/// Fills a field that may stand there once.
-fn once<T>(field: &'static str, place: &mut Option<T>, value: Option<T>) -> Result<(), Problem> {
-    match (place.is_some(), value) {
-        (_, None) => Ok(()),
-        (true, Some(_)) => Err(Problem::Duplicate { field }),
-        (false, value) => {
-            *place = value;
-            Ok(())
-        }
     }
 }
 

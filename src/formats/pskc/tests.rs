@@ -1,5 +1,6 @@
 use super::*;
 use crate::formats::ImportedKind;
+use crate::formats::limited::MAX_RECORD_BYTES;
 use crate::otp::algorithm::Algorithm;
 use crate::otp::passcode::Digits;
 use crate::otp::secret::{Secret, SecretError};
