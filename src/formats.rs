@@ -10,6 +10,8 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod assign_csv;
+pub mod charset;
 pub mod deepnet;
 pub mod detect;
 pub mod error;
