@@ -15,4 +15,5 @@ mod otp_vectors;
 mod pcscd;
 mod support;
 mod tidy;
+mod token_api;
 mod verify;

@@ -77,11 +77,15 @@ methods! {
     "token/retire", TokenWrite, token::retire, "Takes a token out of service for good.";
     "token/confine", TokenWrite, token::confine, "Forbids any further hand-out of a token's secret.";
     "token/release", TokenRelease, token::release, "Allows the hand-out of a token's secret again.";
+    "token/batchAssignTokens", TokenWrite, token::batch_assign, "Assigns tokens to users by the rows of a CSV text: all or none.";
+    "token/getDownloadUrl", TokenExport, token::download_url, "Makes a link by which a software token's secret is fetched once.";
+    "token/retrieveCredential", TokenExport, token::retrieve, "Hands out the secret of a software token.";
     "tokenAssignment/create", TokenWrite, assignment::create, "Assigns a token to a user.";
     "tokenAssignment/get", TokenRead, assignment::get, "Shows one assignment.";
     "tokenAssignment/set", TokenWrite, assignment::set, "Changes PIN, status, validity or priority of an assignment.";
     "tokenAssignment/search", TokenRead, assignment::search, "Searches assignments of tokens to users.";
     "tokenAssignment/sort", TokenWrite, assignment::sort, "Puts the assignments of a user into an order of priority.";
+    "tokenAssignment/getTokenQRCode", TokenExport, assignment::qr_code, "Hands out a software token's secret as a QR code.";
     "tokenAssignment/delete", TokenWrite, assignment::delete, "Ends an assignment.";
     "auth/verify", Verify, auth::verify, "Tells whether a passcode (with the PIN) is right, and spends it.";
     "auth/listTokens", Verify, auth::list_tokens, "Lists the tokens of a user.";
