@@ -15,6 +15,7 @@ pub mod charset;
 pub mod deepnet;
 pub mod detect;
 pub mod error;
+pub mod key_uri;
 pub mod oath_csv;
 pub mod pskc;
 

@@ -264,8 +264,8 @@ proptest! {
 
     #[test]
     fn any_assignment_reads_back_as_it_was_written(
-        words in prop::collection::vec("[^\\p{C}\\p{Z}]([^\\p{C}]{0,20}[^\\p{C}\\p{Z}])?", 5),
-        pin in "[^\\p{C}]{1,20}",
+        words in prop::collection::vec("[a-c0-9é\",;'#]([a-c0-9é\",;'# ]{0,20}[a-c0-9é\",;'#])?", 5),
+        pin in "[a-c0-9é\",;'# ]{1,20}",
         blanks in "[ \t]{0,3}",
     ) {
         let [domain, login_name, manufacturer_code, product_code, serial] = &words[..] else { panic!() };
@@ -277,7 +277,7 @@ proptest! {
         let [row] = &rows[..] else { panic!("{} rows", rows.len()) };
         prop_assert_eq!(
             [&row.domain, &row.login_name, &row.manufacturer_code, &row.product_code, &row.serial],
-            [domain, login_name, manufacturer_code, product_code, serial].map(|word| word.trim()),
+            [domain, login_name, manufacturer_code, product_code, serial],
         );
         prop_assert_eq!(row.pin.as_ref().map(|pin| pin.as_str()), Some(pin.as_str()));
     }
