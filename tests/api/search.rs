@@ -153,8 +153,8 @@ fn a_return_list_shows_what_it_names_and_nothing_else() {
         })
     );
     assert_eq!(
-        get(json!([{"product": ["name", "id"]}, "counter"])),
-        json!({"product": {"name": "YubiKey OATH HOTP", "id": "p1"}, "counter": 0})
+        get(json!([{"product": ["name", "digits"]}, "counter"])),
+        json!({"product": {"name": "YubiKey OATH HOTP", "digits": 6}, "counter": 0})
     );
     let everything = get(json!(["*"]));
     for (name, value) in [
