@@ -126,7 +126,7 @@ pub async fn qr_code(app: &App, caller: &Caller, assignment: Selector) -> Result
             Ok::<_, Error>(uri)
         })
         .await?;
-    let picture = Zeroizing::new(qr_png(&uri));
+    let picture = qr_png(&uri).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
     Ok(STANDARD.encode(&*picture))
 }
 
