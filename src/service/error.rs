@@ -113,6 +113,9 @@ kinds! {
     NotProven = 1081, "job.not_proven";
 }
 
+/// Longest message, in characters.
+const MOST_CHARS: usize = 500;
+
 /// A use case failed; nothing was changed unless the message says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -123,9 +126,14 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error.
+    /// Makes an error. Messages repeat names that the caller gave, and those may be megabytes long.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MOST_CHARS) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { kind, message }
     }
 
     /// A member of the request is missing or wrong.
@@ -162,19 +170,17 @@ impl std::error::Error for Error {}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Overloaded | StoreError::Stopped | StoreError::NotCommitted(_) => {
-                Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later")
-            }
-            StoreError::TooSlow => {
-                Self::new(Kind::TooSlow, "the search takes too long: narrow it by serial, status or product")
-            }
-            // What the database said is for the log, not for the caller.
-            error => {
-                tracing::error!(%error, "the store failed");
-                Self::new(Kind::Internal, "the server has an internal fault: its log says more")
-            }
+        if error.is_passing() {
+            tracing::warn!(%error, "the store refused");
+            return Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later");
         }
+        if matches!(error, StoreError::TooSlow) {
+            let advice = "the search takes too long: narrow it by serial, status or product";
+            return Self::new(Kind::TooSlow, advice);
+        }
+        // What the database said is for the log, not for the caller.
+        tracing::error!(%error, "the store failed");
+        Self::new(Kind::Internal, "the server has an internal fault: its log says more")
     }
 }
 
