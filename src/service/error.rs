@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde_json::{Value as Json, json};
+
 use crate::devices::DeviceError;
 use crate::store::StoreError;
 use crate::store::objects::{FindError, QueryError};
@@ -123,6 +125,17 @@ pub struct Error {
     pub kind: Kind,
     /// For people: names the field, row or device.
     pub message: String,
+    /// The rows that are wrong, where a request has rows.
+    pub rows: Vec<BadRow>,
+}
+
+/// A row of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct BadRow {
+    /// Line of the text, from 1.
+    pub line: u64,
+    /// The field and what is wrong with it.
+    pub problem: String,
 }
 
 impl Error {
@@ -133,7 +146,17 @@ impl Error {
             message.truncate(end);
             message.push('…');
         }
-        Self { kind, message }
+        Self { kind, message, rows: Vec::new() }
+    }
+
+    /// What programs may want to know besides the number.
+    #[must_use]
+    pub fn data(&self) -> Json {
+        let mut data = json!({ "kind": self.kind.name(), "severity": "ERROR" });
+        if !self.rows.is_empty() {
+            data["rows"] = json!(self.rows);
+        }
+        data
     }
 
     /// A member of the request is missing or wrong.

@@ -273,8 +273,5 @@ fn text_that_is_not_looked_at_may_be_long() {
 #[test]
 fn markup_within_a_field_is_refused_rather_than_half_of_it_read() {
     let broken = SECRET.replace("MTIz", "MTIz<x/>");
-    assert_eq!(
-        problem(&package("", &broken, "")),
-        Problem::Unsupported(super::super::error::Unsupported::OtherXml)
-    );
+    assert_eq!(problem(&package("", &broken, "")), Problem::Unsupported(Unsupported::OtherXml));
 }
