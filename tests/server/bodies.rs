@@ -99,7 +99,7 @@ fn json_of_any_depth_is_refused_and_the_server_goes_on() {
         format!("{{\"return\": [\"{dotted}\"]}}"),
         format!("{{\"sort\": \"{dotted}\"}}"),
         // As deep as the parser takes, with dots at each level.
-        (0..100).fold("1".to_owned(), |inner, _| format!("{{\"a.b.c.d.e.f.g.h\": {inner}}}")),
+        (0..120).fold("1".to_owned(), |inner, _| format!("{{\"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p\": {inner}}}")),
     ];
     for params in params {
         let start = params.get(..40).unwrap_or_default().to_owned();
