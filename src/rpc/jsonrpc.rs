@@ -83,7 +83,7 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
             }
             result
         }
-        Err(error) => return refusal(id, code_of(&error), &error.message, &error.data()),
+        Err(error) => return refusal(id, code_of(&error), &error.message, error.data()),
     };
     json!({ "jsonrpc": "2.0", "result": result, "id": id })
 }
@@ -102,10 +102,11 @@ fn invalid(id: &Json, message: &str) -> Json {
 }
 
 fn failure(id: &Json, code: i64, message: &str, kind: &str) -> Json {
-    refusal(id, code, message, &json!({ "kind": kind, "severity": "ERROR" }))
+    refusal(id, code, message, json!({ "kind": kind }))
 }
 
-fn refusal(id: &Json, code: i64, message: &str, data: &Json) -> Json {
+fn refusal(id: &Json, code: i64, message: &str, mut data: Json) -> Json {
+    data["severity"] = "ERROR".into();
     json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message, "data": data }, "id": id })
 }
 

@@ -152,7 +152,7 @@ impl Error {
     /// What programs may want to know besides the number.
     #[must_use]
     pub fn data(&self) -> Json {
-        let mut data = json!({ "kind": self.kind.name(), "severity": "ERROR" });
+        let mut data = json!({ "kind": self.kind.name() });
         if !self.rows.is_empty() {
             data["rows"] = json!(self.rows);
         }
