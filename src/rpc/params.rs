@@ -375,11 +375,14 @@ pub(super) struct AssignmentSort {
 
 /// A new assignment.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AssignmentAttrs {
     pub(super) token: Selector,
     pub(super) user: Selector,
     pub(super) pin: Option<SecretText>,
+    /// `false` shares a token that somebody else may own.
+    #[serde(default = "yes")]
+    pub(super) is_owner: bool,
 }
 
 /// A token and one of its users.
@@ -456,6 +459,10 @@ pub(super) struct BatchAssignAttrs {
     pub(super) csv: SecretText,
     #[serde(default = "utf_8")]
     pub(super) charset: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn utf_8() -> String {

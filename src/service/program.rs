@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
-use super::assign::assign_in;
+use super::assign::{Grant, assign_in};
 use super::device::{kind_of, slot_id};
 use super::error::{Error, Kind};
 use super::inventory::Selector;
@@ -355,7 +355,7 @@ fn reserve(
         Credential { secret: random::secret(model.parameters.algorithm)?, parameters: model.parameters };
     check_capabilities(device, &credential, request.touch)?;
     let assignment = match &request.user {
-        Some(user) => assign_anew(tx, caller, token, user, request.pin.as_ref().map(|pin| pin.as_str()))?,
+        Some(user) => assign_anew(tx, caller, token, user, request.pin.clone())?,
         None => None,
     };
     let job = tx.insert_job(&NewJob {
@@ -383,11 +383,14 @@ fn assign_anew(
     caller: &Caller,
     token: TokenId,
     user: &Selector,
-    pin: Option<&str>,
+    pin: Option<Zeroizing<String>>,
 ) -> Result<Option<AssignmentId>, Error> {
     let user = UserId(user.find(tx.reader(), &objects::USER)?);
     match (tx.reader().assignment_of(token, user)?, pin) {
-        (None, pin) => Ok(Some(assign_in(tx, caller, "device/program", token, user, pin)?)),
+        (None, pin) => {
+            let grant = Grant { token, user, pin, shared: false };
+            Ok(Some(assign_in(tx, caller, "device/program", &grant)?))
+        }
         (Some(_), None) => Ok(None),
         (Some(_), Some(_)) => Err(Error::invalid(
             "attrs.pin",

@@ -134,7 +134,7 @@ fn broken_json_is_refused_in_the_words_of_its_envelope_and_not_repeated() {
     assert_eq!((status, answer), (200, json!({"jsonrpc": "2.0", "id": null, "error": error})));
     let (status, answer) = server.client.post("/das5/rest/auth/verify", body).unwrap();
     let expected = json!({
-        "error": 1003, "message": place, "severity": "ERROR", "data": {"kind": "request.malformed", "severity": "ERROR"},
+        "error": 1003, "message": place, "severity": "ERROR", "data": {"kind": "request.malformed"},
     });
     assert_eq!((status, answer), (200, expected));
     let (status, answer) = server.client.post("/das5/rest/auth/verify", "[1]").unwrap();
