@@ -1,6 +1,6 @@
 //! Everything that lives as long as the server. Nothing else is global.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -30,6 +30,8 @@ pub struct App {
     pub rules: verify::Rules,
     /// Who is logged in.
     pub logins: Logins,
+    /// The address under which clients reach this server, once it is known.
+    pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -55,7 +57,15 @@ impl App {
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
         };
         let logins = Logins::new(random::bytes()?);
-        Ok(Arc::new(Self { store, devices, clock, rules, logins, tasks: Mutex::default() }))
+        Ok(Arc::new(Self {
+            store,
+            devices,
+            clock,
+            rules,
+            logins,
+            public_url: OnceLock::new(),
+            tasks: Mutex::default(),
+        }))
     }
 
     /// Runs work to its end even if the request that started it goes away.

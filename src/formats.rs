@@ -10,9 +10,12 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod assign_csv;
+pub mod charset;
 pub mod deepnet;
 pub mod detect;
 pub mod error;
+pub mod key_uri;
 pub mod oath_csv;
 pub mod pskc;
 

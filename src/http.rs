@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, REFERRER_POLICY};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
@@ -17,6 +17,8 @@ pub use self::serve::{ListenError, bind, serve};
 use crate::access::Caller;
 use crate::app::App;
 use crate::rpc::{Context, das5, jsonrpc};
+use crate::service::error::Kind;
+use crate::service::export;
 use crate::store::StoreError;
 
 /// Largest body of a request.
@@ -31,6 +33,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
     Router::new()
         .merge(api)
+        .route("/provision/{link}", get(provision))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn(caller::refuse_other_sites))
@@ -47,6 +50,21 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             let error: StoreError = error;
             tracing::error!(%error, "the database cannot be read");
             (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read\n").into_response()
+        }
+    }
+}
+
+/// Hands the secret of a software token to whoever holds its link, once.
+async fn provision(State(app): State<Arc<App>>, Path(link): Path<String>) -> Response {
+    let no_store = [(CACHE_CONTROL, "no-store"), (REFERRER_POLICY, "no-referrer")];
+    match export::fetch(&app, &link).await {
+        Ok(credential) => (no_store, Json(credential)).into_response(),
+        Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Internal) => {
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+        Err(error) => {
+            let body = serde_json::json!({ "error": error.kind.code(), "message": error.message });
+            (StatusCode::GONE, no_store, Json(body)).into_response()
         }
     }
 }

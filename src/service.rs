@@ -1,12 +1,14 @@
 //! Use cases, one file per verb. The only room that sees the core, the store and the devices together.
 
 pub mod assign;
+pub mod batch;
 pub mod catalogue;
 pub mod chunks;
 pub mod create;
 pub mod delete;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod inventory;
 pub mod lifecycle;
@@ -19,9 +21,15 @@ pub mod sync;
 pub mod verify;
 
 use crate::access::Caller;
+use crate::model::role::Role;
 use crate::store::audit;
 
 impl Caller {
+    /// Somebody who holds a link and is otherwise unknown.
+    fn by_link() -> Self {
+        Self { name: "(link)".to_owned(), role: Role::Station }
+    }
+
     /// Starts an audit row for something this caller did.
     fn did(&self, action: &'static str) -> audit::Entry {
         audit::Entry {

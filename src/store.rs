@@ -10,6 +10,7 @@ pub mod assignments;
 pub mod audit;
 pub mod catalogue;
 pub mod directory;
+pub mod downloads;
 pub mod hot;
 pub mod imports;
 pub mod jobs;

@@ -1,7 +1,9 @@
-//! Seed files: the samples as whole values, and hostile ones.
+//! Seed files: the samples as whole values, and hostile ones. Batch assignment: whatever is written reads back.
 
 use std::io::Read;
 
+use fobd::formats::assign_csv;
+use fobd::formats::charset::decode;
 use fobd::formats::detect::detect;
 use fobd::formats::error::FormatError;
 use fobd::formats::{Format, ImportedCredential, ImportedKind, Location, ProductCodes, read};
@@ -16,6 +18,10 @@ const OATH_CSV: &[u8] = include_bytes!("samples/oath.csv");
 const PSKC_HOTP: &[u8] = include_bytes!("samples/pskc-hotp.xml");
 const PSKC_TOTP: &[u8] = include_bytes!("samples/pskc-totp.xml");
 const DEEPNET: &[u8] = include_bytes!("samples/deepnet.xml");
+
+const ASSIGNMENTS: &str = "domain,loginName,manufacturerCode,productCode,serial,status,pin\n\
+    \"test domain\", \"john.smith\", \"DN\", \"MT\", \"10000\", \"ACTIVE\", \"87654321\"\n\
+    \"test domain\", \"jane.smith\", \"DN\", \"MT\", \"10001\", \"ACTIVE\", \"87654321\"\n";
 
 type Row = Result<ImportedCredential, FormatError>;
 
@@ -254,5 +260,45 @@ proptest! {
         let whole: Vec<Row> = read(&file[..], format).collect();
         let pieces = Pieces { file: &file, sizes: sizes.into_iter().cycle() };
         prop_assert_eq!(read(pieces, format).collect::<Vec<Row>>(), whole);
+    }
+
+    #[test]
+    fn any_assignment_reads_back_as_it_was_written(
+        words in prop::collection::vec("[a-c0-9é\",;'#]([a-c0-9é\",;'# ]{0,20}[a-c0-9é\",;'#])?", 5),
+        pin in "[a-c0-9é\",;'# ]{1,20}",
+        blanks in "[ \t]{0,3}",
+    ) {
+        let [domain, login_name, manufacturer_code, product_code, serial] = &words[..] else { panic!() };
+        let quoted = |text: &String| format!("{blanks}\"{}\"{blanks}", text.replace('"', "\"\""));
+        let cells: Vec<_> = words.iter().chain([&pin]).map(quoted).collect();
+        let text =
+            format!("domain,loginName,manufacturerCode,productCode,serial,pin\r\n{}\r\n", cells.join(","));
+        let rows: Vec<_> = assign_csv::rows(&text).map(Result::unwrap).collect();
+        let [row] = &rows[..] else { panic!("{} rows", rows.len()) };
+        prop_assert_eq!(
+            [&row.domain, &row.login_name, &row.manufacturer_code, &row.product_code, &row.serial],
+            [domain, login_name, manufacturer_code, product_code, serial],
+        );
+        prop_assert_eq!(row.pin.as_ref().map(|pin| pin.as_str()), Some(pin.as_str()));
+    }
+
+    #[test]
+    fn a_spoilt_assignment_gives_rows_or_errors_without_a_pin(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut file = ASSIGNMENTS.as_bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        for charset in ["UTF-8", "windows-1252", "UTF-16LE", "GB18030"] {
+            let Ok(text) = decode(&file, charset) else { continue };
+            let rows: Vec<_> = assign_csv::rows(&text).collect();
+            prop_assert!(!rows.is_empty() && rows.len() <= text.lines().count());
+            for error in rows.into_iter().filter_map(Result::err) {
+                let told = format!("{error} {error:?}");
+                prop_assert!(!told.contains("87654321"), "{}", told);
+            }
+        }
     }
 }

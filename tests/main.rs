@@ -5,6 +5,7 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod api;
 mod dependencies;
 mod formats;
 mod jobs;
@@ -15,4 +16,5 @@ mod otp_vectors;
 mod pcscd;
 mod support;
 mod tidy;
+mod token_api;
 mod verify;

@@ -32,6 +32,9 @@ pub struct ServeArgs {
     /// Loopback address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8480")]
     pub listen: SocketAddr,
+    /// Address under which clients reach this server, for the links it makes [default: http://ADDRESS:PORT]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
     /// Never waits for the disk: for tests that must see this fail
     #[arg(long, hide = true)]
     pub unsafe_no_sync: bool,
@@ -70,6 +73,9 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     }
     let devices = Devices::start(vec![Arc::new(PcscBus)], fobd_drivers::DRIVERS);
     let app = App::start(store, devices, clock).await?;
+    if let Some(url) = &args.public_url {
+        let _ = app.public_url.set(url.clone());
+    }
     let listener = http::bind(args.listen).await?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     // Programs that start the server read this line to learn its port.

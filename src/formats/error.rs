@@ -1,4 +1,5 @@
-//! What can be wrong with a seed file, and where. Nothing here carries a piece of the file: it may be a secret.
+//! What can be wrong with a file, and where. Nothing here carries a piece of the file, for it may be a secret, but
+//! for the name of an unknown column.
 
 use std::fmt;
 use std::io;
@@ -8,7 +9,7 @@ use crate::otp::passcode::DigitsOutOfRange;
 use crate::otp::secret::SecretError;
 use crate::otp::totp::EmptyTimeStep;
 
-/// A seed file, or a record of it, cannot be read.
+/// A file, or a record of it, cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: {problem}")]
 pub struct FormatError {
@@ -121,6 +122,54 @@ pub enum Problem {
     TooManyColumns {
         /// Most columns.
         limit: usize,
+    },
+    /// There is no charset of that name.
+    #[error("charset: unknown label")]
+    UnknownCharset,
+    /// There are bytes that mean nothing in the charset.
+    #[error("there are bytes that are no text in the charset given")]
+    NotInCharset,
+    /// Batch assignment: there is no header.
+    #[error(
+        "the first line must name the columns: domain, loginName, manufacturerCode, productCode, serial, status, pin"
+    )]
+    NoHeader,
+    /// Batch assignment: there is nothing below the header.
+    #[error("there are no rows in the file")]
+    NoRows,
+    /// Batch assignment: a column that must be there is not.
+    #[error("the header has no column {name}")]
+    MissingColumn {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Batch assignment: a column has a name that nobody knows. A header holds no secret, so this one is repeated.
+    #[error("column {number} of the header, {name:?}, is not known")]
+    UnknownColumn {
+        /// Its number, from 1.
+        number: usize,
+        /// How the name begins.
+        name: String,
+    },
+    /// Batch assignment: a row says something in a column that has no name.
+    #[error("column {number} has no name in the header")]
+    NamelessColumn {
+        /// Its number, from 1.
+        number: usize,
+    },
+    /// CSV: a quote is never closed.
+    #[error("{field}: a quote is opened and not closed")]
+    UnclosedQuote {
+        /// The field.
+        field: &'static str,
+    },
+    /// CSV: a quote where none can be.
+    #[error(
+        "{field}: a quote within the field, or text behind the closing one; a quote in a text is written twice"
+    )]
+    StrayQuote {
+        /// The field.
+        field: &'static str,
     },
     /// PSKC: the value is encrypted.
     #[error("{field}: encrypted PSKC is not read yet")]

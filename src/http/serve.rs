@@ -45,6 +45,10 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    if let Ok(address) = listener.local_addr() {
+        // One that was given wins over the address that it listens on.
+        let _ = app.public_url.set(format!("http://{address}"));
+    }
     let listener = listener.tap_io(|stream| {
         // Answers are small; waiting to fill a packet would add up to 40 ms.
         if let Err(error) = stream.set_nodelay(true) {

@@ -17,6 +17,8 @@ pub enum Permission {
     TokenRewind,
     /// Allow the hand-out of a confined secret again.
     TokenRelease,
+    /// Have the secret of a software token.
+    TokenExport,
     /// Remove tokens from the inventory.
     TokenDelete,
     /// Ask whether a passcode is right.

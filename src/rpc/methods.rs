@@ -77,11 +77,15 @@ methods! {
     "token/retire", TokenWrite, token::retire, "Takes a token out of service for good.";
     "token/confine", TokenWrite, token::confine, "Forbids any further hand-out of a token's secret.";
     "token/release", TokenRelease, token::release, "Allows the hand-out of a token's secret again.";
+    "token/batchAssignTokens", TokenWrite, token::batch_assign, "Assigns tokens to users by the rows of a CSV text: all or none.";
+    "token/getDownloadUrl", TokenExport, token::download_url, "Makes a link by which a software token's secret is fetched once.";
+    "token/retrieveCredential", TokenExport, token::retrieve, "Hands out the secret of a software token.";
     "tokenAssignment/create", TokenWrite, assignment::create, "Assigns a token to a user.";
     "tokenAssignment/get", TokenRead, assignment::get, "Shows one assignment.";
     "tokenAssignment/set", TokenWrite, assignment::set, "Changes PIN, status, validity or priority of an assignment.";
     "tokenAssignment/search", TokenRead, assignment::search, "Searches assignments of tokens to users.";
     "tokenAssignment/sort", TokenWrite, assignment::sort, "Puts the assignments of a user into an order of priority.";
+    "tokenAssignment/getTokenQRCode", TokenExport, assignment::qr_code, "Hands out a software token's secret as a QR code.";
     "tokenAssignment/delete", TokenWrite, assignment::delete, "Ends an assignment.";
     "auth/verify", Verify, auth::verify, "Tells whether a passcode (with the PIN) is right, and spends it.";
     "auth/listTokens", Verify, auth::list_tokens, "Lists the tokens of a user.";
@@ -128,14 +132,28 @@ fn typed<P: DeserializeOwned>(params: Map<String, Json>) -> Result<P, Error> {
     })
 }
 
-/// Drops what serde repeats of a value: it might be a PIN.
+/// Drops what serde repeats of a value, for it might be a PIN, and the names of Rust's own types.
 fn describe(text: &str) -> String {
-    match (text.strip_prefix("invalid type: "), text.strip_prefix("invalid value: ")) {
-        (None, None) => text.to_owned(),
-        _ => match text.rsplit_once("expected ") {
-            Some((_, expected)) => format!("must be {expected}"),
-            None => "has the wrong type".to_owned(),
-        },
+    let about_value = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
+    if !about_value.iter().any(|start| text.starts_with(start)) {
+        return text.to_owned();
+    }
+    match text.rsplit_once("expected ") {
+        Some((_, expected)) => format!("must be {}", plain(expected)),
+        None => "has the wrong type".to_owned(),
+    }
+}
+
+/// What serde expected, in the words of JSON.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "i64" => "a whole number",
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a tuple of size 3" => "a list of three: attribute, comparison, value",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
     }
 }
 
@@ -169,5 +187,12 @@ mod tests {
         let typo = json!({"token": "t1", "user": "u1", "atrs": {}});
         assert_eq!(problem(typo), "`atrs`: unknown field `atrs`, expected one of `token`, `user`, `attrs`");
         assert_eq!(problem(json!({"token": "t1"})), "params: missing field `user`");
+        let number = json!({"token": 4711, "user": "u1"});
+        assert_eq!(problem(number), "`token`: must be an id, or an object of attributes");
+        assert_eq!(
+            problem(json!({"token": "t1", "user": "u1", "attrs": "4711"})),
+            "`attrs`: must be an object"
+        );
+        assert_eq!(describe("unknown variant `4711`, expected `asc` or `desc`"), "must be `asc` or `desc`");
     }
 }

@@ -5,12 +5,16 @@
 //! - `"attrs": [{..}, {..}]` means one object with the members of all.
 //! - `"loginNam"` means `"loginName"`: every printed version of the document has that slip.
 //!
-//! A member that is given twice with different values is an error. Lists are left alone: `match`, `return` and
+//! A name may have 16 parts: each becomes an object within an object, and the stack is finite. A member that is
+//! given twice with different values is an error. Lists are left alone: `match`, `return` and
 //! `sort` name paths in texts.
 
 use serde_json::{Map, Value as Json};
 
 use crate::service::error::Error;
+
+/// Most parts of a dotted name.
+const MOST_PARTS: usize = 16;
 
 /// Brings the parameters of a request into their one form.
 ///
@@ -43,6 +47,12 @@ fn merge_list(parts: Vec<Json>) -> Result<Json, Error> {
 
 /// Puts a member into an object, walking its dotted name and normalising its value.
 fn put(object: &mut Map<String, Json>, name: &str, value: Json, place: &str) -> Result<(), Error> {
+    if name.matches('.').count() >= MOST_PARTS {
+        // The name itself may be as long as the request.
+        let place = place.trim_end_matches('.');
+        let member = if place.is_empty() { "params" } else { place };
+        return Err(Error::invalid(member, &format!("has a name of more than {MOST_PARTS} parts")));
+    }
     if let Some((first, rest)) = name.split_once('.') {
         let inner = object.entry(first).or_insert_with(|| Json::Object(Map::new()));
         let Json::Object(inner) = inner else { return Err(twice(place, first)) };
@@ -110,6 +120,17 @@ mod tests {
         assert_eq!(error.message, "`attrs.user.id` is given twice, with different values");
         assert!(normal(json!({"token": "t1", "token.id": "t1"})).is_err());
         assert_eq!(normal(json!({"a.b": 1, "a": {"b": 1}})), Ok(json!({"a": {"b": 1}})));
+    }
+
+    #[test]
+    fn a_name_of_too_many_parts_is_refused_at_any_depth() {
+        let name = |parts: usize| vec!["a"; parts].join(".");
+        let under = |name: String| Json::Object(Map::from_iter([(name, json!(1))]));
+        assert!(normal(under(name(16))).is_ok());
+        let error = normal(under(name(17))).unwrap_err();
+        assert_eq!(error.message, "`params` has a name of more than 16 parts");
+        let error = normal(json!({"attrs": [under(name(1_000_000))]})).unwrap_err();
+        assert_eq!(error.message, "`attrs` has a name of more than 16 parts");
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub(super) struct TokenAttrs {
     pub(super) description: String,
     pub(super) user: Option<Selector>,
     pub(super) pin: Option<SecretText>,
+    /// The text of an import file: then this is `token/import` under the name that the document prints for it.
+    pub(super) data: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -433,6 +435,13 @@ pub(super) struct TokenDownload {
     pub(super) user: Option<Selector>,
     #[serde(rename = "provisioningUrl")]
     pub(super) provisioning_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenCredential {
+    pub(super) token: Selector,
+    pub(super) user: Option<Selector>,
 }
 
 #[derive(Deserialize)]

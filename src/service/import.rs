@@ -139,6 +139,11 @@ fn insert(
         let error = create::serial_taken(&row.serial);
         return Err(Error::new(error.kind, format!("{}: {}", row.location, error.message)));
     }
+    if let Some(codes) = &row.product_codes
+        && format!("{}{}", codes.manufacturer, codes.product) != model.code
+    {
+        return Err(at(&format!("the file is of product {}/{}", codes.manufacturer, codes.product)));
+    }
     let parameters = row.parameters(model.parameters);
     let token = tx.insert_token(&NewToken {
         serial: row.serial.clone(),

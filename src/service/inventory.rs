@@ -8,7 +8,7 @@ use crate::store::{Reader, Store};
 
 /// A selector: attributes that together name one object. On the wire an object, or just an id.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be an id, or an object of attributes")]
 pub enum Selector {
     /// An id.
     Id(String),

@@ -194,4 +194,15 @@ impl Reader<'_> {
         let found = select.query_map([token.0], |row| row.get(0).map(AssignmentId))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
+
+    /// Whether a token and a user are both there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn exists_both(&self, token: TokenId, user: UserId) -> Result<bool, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT 1 FROM tokens t JOIN users u ON u.id = ?2 WHERE t.id = ?1")?;
+        Ok(select.exists((token.0, user.0))?)
+    }
 }

@@ -194,4 +194,15 @@ impl Reader<'_> {
         let mut select = self.connection.prepare_cached("SELECT domain_id FROM users WHERE id = ?1")?;
         Ok(select.query_row([user.0], |row| row.get(0).map(DomainId))?)
     }
+
+    /// The names of a user's domain and login.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such user.
+    pub fn domain_and_login_of(&self, user: UserId) -> Result<(String, String), StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT d.name, u.login_name FROM users u JOIN domains d ON d.id = u.domain_id WHERE u.id = ?1",
+        )?;
+        Ok(select.query_row([user.0], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
 }

@@ -8,7 +8,7 @@ use super::token::both;
 use crate::model::status::AssignmentStatus;
 use crate::otp::time::Timestamp;
 use crate::service::error::Error;
-use crate::service::{assign, delete, set};
+use crate::service::{assign, delete, export, set};
 use crate::store::assignments::AssignmentChanges;
 use crate::store::objects;
 
@@ -54,6 +54,10 @@ pub(in crate::rpc) async fn set(cx: Context, params: AssignmentSet) -> Result<Re
 pub(in crate::rpc) async fn sort(cx: Context, params: AssignmentSort) -> Result<Reply, Error> {
     set::sort_assignments(&cx.app.store, &cx.caller, params.ids).await?;
     Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn qr_code(cx: Context, params: AssignmentOnly) -> Result<Reply, Error> {
+    Ok(Reply::Result(export::qr_code(&cx.app, &cx.caller, params.which()?).await?.into()))
 }
 
 pub(in crate::rpc) async fn delete(cx: Context, params: AssignmentOnly) -> Result<Reply, Error> {

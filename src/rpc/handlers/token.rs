@@ -3,24 +3,31 @@
 use zeroize::Zeroizing;
 
 use super::super::params::{
-    Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs, TokenChangePin, TokenDelete,
-    TokenGet, TokenLost, TokenOnly, TokenReset, TokenSet, TokenSetPin, TokenSync, either,
+    BatchAssign, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs, TokenChangePin,
+    TokenCredential, TokenDelete, TokenDownload, TokenGet, TokenLost, TokenOnly, TokenReset, TokenSet,
+    TokenSetPin, TokenSync, either,
 };
 use super::super::{Context, Reply};
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
+use crate::service::export::{self, Whose};
 use crate::service::import::ImportRequest;
 use crate::service::inventory::Selector;
 use crate::service::lifecycle::{self, Step};
 use crate::service::pin::{self, PinChange};
 use crate::service::set::TokenChange;
-use crate::service::{assign, create, delete, import, reset, set, sync};
+use crate::service::{assign, batch, create, delete, import, reset, set, sync};
 use crate::store::objects;
 
 pub(in crate::rpc) async fn create(cx: Context, params: Create<TokenAttrs>) -> Result<Reply, Error> {
     let attrs = params.attrs;
+    // Every printed version of the document has the import under this name.
+    if let Some(data) = attrs.data {
+        let attrs = ImportAttrs { product: attrs.product, repository: attrs.repository, data };
+        return import(cx, Create { attrs, wanted: params.wanted }).await;
+    }
     let request = TokenRequest {
         product: attrs.product,
         repository: attrs.repository,
@@ -148,6 +155,21 @@ async fn take(cx: Context, params: TokenOnly, step: Step) -> Result<Reply, Error
 pub(in crate::rpc) async fn lost(cx: Context, params: TokenLost) -> Result<Reply, Error> {
     lifecycle::lost(&cx.app.store, &cx.caller, params.token, params.replacement).await?;
     Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn batch_assign(cx: Context, params: BatchAssign) -> Result<Reply, Error> {
+    batch::assign(&cx.app, &cx.caller, params.attrs.csv, &params.attrs.charset).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn download_url(cx: Context, params: TokenDownload) -> Result<Reply, Error> {
+    let whose = Whose { token: params.token, user: params.user };
+    Ok(Reply::Result(export::link(&cx.app, &cx.caller, whose, params.provisioning_url).await?.into()))
+}
+
+pub(in crate::rpc) async fn retrieve(cx: Context, params: TokenCredential) -> Result<Reply, Error> {
+    let whose = Whose { token: params.token, user: params.user };
+    Ok(Reply::Result(export::retrieve(&cx.app, &cx.caller, whose).await?))
 }
 
 async fn token_and_user(cx: &Context, token: Selector, user: Selector) -> Result<(TokenId, UserId), Error> {

@@ -18,6 +18,19 @@ const MOST_ROWS: u64 = 10_000;
 /// Most rows of a collection inside a row.
 const MOST_ELEMENTS: u64 = 100;
 
+/// Most conditions of one search.
+const MOST_CONDITIONS: usize = 100;
+/// Most values of one `in`.
+const MOST_VALUES: usize = 1000;
+/// Longest pattern of a `like`, in characters.
+const MOST_PATTERN_CHARS: usize = 255;
+/// Most values of one row.
+const MOST_COLUMNS: usize = 500;
+/// Most collections of one row: each costs a statement of its own.
+const MOST_COLLECTIONS: usize = 16;
+/// Most links that the paths of one request may follow.
+const MOST_LINKS: usize = 32;
+
 /// What a caller asked that cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -48,9 +61,25 @@ pub enum QueryError {
         /// What it must be.
         expected: &'static str,
     },
+    /// More than anybody needs, and more than the database takes.
+    #[error("`{member}` may have at most {most} {of}")]
+    TooMany {
+        /// The member of the request, or the path of the attribute.
+        member: String,
+        /// How many.
+        most: usize,
+        /// Of what.
+        of: &'static str,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Refuses what is over a limit.
+fn bounded(count: usize, most: usize, member: &str, of: &'static str) -> Result<(), QueryError> {
+    let too_many = || QueryError::TooMany { member: member.to_owned(), most, of };
+    (count <= most).then_some(()).ok_or_else(too_many)
 }
 
 impl From<rusqlite::Error> for QueryError {
@@ -302,25 +331,38 @@ impl Select {
                 link.column.replace("{}", &alias)
             );
             self.joins.insert(joined.clone(), clause);
+            // Told without the path, which may be as long as the request.
+            bounded(self.joins.len(), MOST_LINKS, "the paths of a request", "links to other objects")?;
             (object, alias, rest) = (link.target, joined, after);
         }
         Ok((object, alias, rest))
     }
 
     fn conditions(&mut self, conditions: &[Condition]) -> Result<(), QueryError> {
+        bounded(conditions.len(), MOST_CONDITIONS, "match", "conditions")?;
         for condition in conditions {
             let (_, column, kind) = self.column(&condition.path)?;
             self.asked.push(condition.path.split('.').next().unwrap_or_default().to_owned());
             let wrong =
                 || QueryError::WrongType { attribute: condition.path.clone(), expected: kind.expected() };
             let text = match condition.operator.as_str() {
-                operator @ ("=" | "!=" | "<" | "<=" | ">" | ">=") => {
+                "!=" => {
+                    // What an object does not have differs from everything; SQL's own <> would not say so.
+                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
+                    format!("{column} IS NOT ?{}", self.values.len())
+                }
+                operator @ ("=" | "<" | "<=" | ">" | ">=") => {
                     self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
                     format!("{column} {operator} ?{}", self.values.len())
                 }
                 "like" => {
+                    if !matches!(kind, Kind::Text | Kind::AnyCase(_)) {
+                        let expected = "compared by another operator: `like` is for texts";
+                        return Err(QueryError::WrongType { attribute: condition.path.clone(), expected });
+                    }
                     let text = condition.value.as_str().ok_or_else(wrong)?;
-                    self.values.push(Sql::Text(text.to_owned()));
+                    bounded(text.chars().count(), MOST_PATTERN_CHARS, &condition.path, "characters")?;
+                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
                     format!("{column} LIKE ?{} ESCAPE '\\'", self.values.len())
                 }
                 "in" => {
@@ -328,6 +370,7 @@ impl Select {
                         attribute: condition.path.clone(),
                         expected: "a list of values for `in`",
                     })?;
+                    bounded(list.len(), MOST_VALUES, &condition.path, "values")?;
                     let mut marks = Vec::new();
                     for value in list {
                         self.values.push(kind.to_sql(value).ok_or_else(wrong)?);
@@ -352,6 +395,8 @@ impl Select {
         } else {
             self.members(object, "", wanted)?
         };
+        bounded(self.columns.len(), MOST_COLUMNS, "return", "attributes")?;
+        bounded(shape.collections.len(), MOST_COLLECTIONS, "return", "collections")?;
         Ok(shape)
     }
 

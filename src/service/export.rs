@@ -1,0 +1,186 @@
+//! Handing out the secret of a software token: as a link that works once, as a QR code, or as it is.
+//!
+//! Only tokens that were made exportable can be handed out at all, and none that is confined. A link is 256 random
+//! bits, valid for ten minutes; only its hash is kept, and the commit that spends it comes before the answer.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+use super::error::{Error, Kind};
+use super::inventory::Selector;
+use super::random;
+use crate::access::Caller;
+use crate::app::App;
+use crate::formats::key_uri::{key_uri, qr_png};
+use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::otp::credential::Kind as Otp;
+use crate::store::{Reader, objects};
+
+/// How long a link is good for.
+const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// Whose secret is asked for.
+pub struct Whose {
+    /// The token.
+    pub token: Selector,
+    /// Its user, for the label in the app.
+    pub user: Option<Selector>,
+}
+
+impl Whose {
+    fn find(&self, reader: &Reader<'_>) -> Result<(TokenId, Option<UserId>), Error> {
+        let token = TokenId(self.token.find(reader, &objects::TOKEN)?);
+        let user = match &self.user {
+            Some(user) => {
+                let user = UserId(user.find(reader, &objects::USER)?);
+                reader.assignment_of(token, user)?.ok_or_else(|| Error::not_found("tokenAssignment"))?;
+                Some(user)
+            }
+            None => None,
+        };
+        Ok((token, user))
+    }
+}
+
+/// Makes a link by which the secret can be fetched once. `base` is the address in front of it.
+///
+/// # Errors
+/// [`Kind::NotExportable`], [`Kind::Confined`], [`Kind::NoSecret`].
+pub async fn link(app: &App, caller: &Caller, whose: Whose, base: Option<String>) -> Result<String, Error> {
+    let base = base.or_else(|| app.public_url.get().cloned()).unwrap_or_default();
+    let link = URL_SAFE_NO_PAD.encode(random::bytes::<32>()?);
+    let (hash, caller) = (hash(&link), caller.clone());
+    app.store
+        .write(move |tx| {
+            let (token, user) = whose.find(tx.reader())?;
+            refuse_hand_out(tx.reader(), token)?;
+            tx.insert_download(&hash, token, user, tx.now().saturating_add(LINK_LIFE))?;
+            let mut entry = caller.did("token/getDownloadUrl");
+            (entry.token, entry.user, entry.outcome) = (Some(token), user, "link_made");
+            tx.audit(entry);
+            Ok::<_, Error>(())
+        })
+        .await?;
+    Ok(format!("{}/provision/{link}", base.trim_end_matches('/')))
+}
+
+/// Spends a link and hands the secret out.
+///
+/// # Errors
+/// [`Kind::LinkInvalid`] for one that is spent, too old or unknown; [`Kind::Confined`], and it is spent then.
+pub async fn fetch(app: &App, link: &str) -> Result<Json, Error> {
+    let hash = hash(link);
+    app.store
+        .write(move |tx| {
+            let Some((token, user)) = tx.take_download(&hash)? else {
+                return Ok(Err(Error::new(Kind::LinkInvalid, "the link is spent, too old or unknown")));
+            };
+            let outcome = hand_out(tx.reader(), token, user);
+            let mut entry = Caller::by_link().did("token/download");
+            (entry.token, entry.user) = (Some(token), user);
+            entry.outcome = if outcome.is_ok() { "handed_out" } else { "refused" };
+            tx.audit(entry);
+            // An error that shall spend the link all the same must not undo the change.
+            Ok::<_, Error>(outcome)
+        })
+        .await?
+}
+
+/// Hands the secret out at once.
+///
+/// # Errors
+/// As [`link`].
+pub async fn retrieve(app: &App, caller: &Caller, whose: Whose) -> Result<Json, Error> {
+    let caller = caller.clone();
+    app.store
+        .write(move |tx| {
+            let (token, user) = whose.find(tx.reader())?;
+            let credential = hand_out(tx.reader(), token, user)?;
+            let mut entry = caller.did("token/retrieveCredential");
+            (entry.token, entry.user, entry.outcome) = (Some(token), user, "handed_out");
+            tx.audit(entry);
+            Ok(credential)
+        })
+        .await
+}
+
+/// Hands the secret out as a QR code: a PNG in base64.
+///
+/// # Errors
+/// As [`link`]; [`Kind::AssignmentNotFound`].
+pub async fn qr_code(app: &App, caller: &Caller, assignment: Selector) -> Result<String, Error> {
+    let caller = caller.clone();
+    let uri = app
+        .store
+        .write(move |tx| {
+            let id = AssignmentId(assignment.find(tx.reader(), &objects::ASSIGNMENT)?);
+            let (token, user) = tx.reader().assigned(id)?;
+            let uri = uri_of(tx.reader(), token, Some(user))?;
+            let mut entry = caller.did("tokenAssignment/getTokenQRCode");
+            (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "handed_out");
+            tx.audit(entry);
+            Ok::<_, Error>(uri)
+        })
+        .await?;
+    let picture = Zeroizing::new(qr_png(&uri));
+    Ok(STANDARD.encode(&*picture))
+}
+
+fn hand_out(reader: &Reader<'_>, token: TokenId, user: Option<UserId>) -> Result<Json, Error> {
+    let uri = uri_of(reader, token, user)?;
+    let (credential, counter) = reader.credential_of(token)?.ok_or_else(no_secret)?;
+    let parameters = credential.parameters;
+    let (algorithm, timer, counter) = match parameters.kind {
+        Otp::Hotp => ("OATH HOTP", None, Some(counter)),
+        Otp::Totp { time_step } => ("OATH TOTP", Some(time_step.as_secs()), None),
+    };
+    Ok(json!({
+        "serial": reader.serial_of(token)?,
+        "algorithm": algorithm,
+        "hash": parameters.algorithm.as_str(),
+        "digits": parameters.digits.get(),
+        "timer": timer,
+        "counter": counter,
+        "secret": base32::encode(base32::Alphabet::Rfc4648 { padding: false }, credential.secret.expose()),
+        "uri": uri.as_str(),
+    }))
+}
+
+fn uri_of(reader: &Reader<'_>, token: TokenId, user: Option<UserId>) -> Result<Zeroizing<String>, Error> {
+    refuse_hand_out(reader, token)?;
+    let (credential, counter) = reader.credential_of(token)?.ok_or_else(no_secret)?;
+    let serial = reader.serial_of(token)?;
+    let (issuer, account) = match user {
+        Some(user) => reader.domain_and_login_of(user)?,
+        None => ("fobd".to_owned(), serial),
+    };
+    Ok(key_uri(&issuer, &account, &credential, counter))
+}
+
+fn refuse_hand_out(reader: &Reader<'_>, token: TokenId) -> Result<(), Error> {
+    let custody = reader.custody_of(token)?;
+    let serial = reader.serial_of(token)?;
+    if !custody.exportable {
+        let text = format!("token {serial} is hardware: its secret is never handed out");
+        return Err(Error::new(Kind::NotExportable, text));
+    }
+    if custody.confined {
+        return Err(Error::new(Kind::Confined, format!("token {serial} is confined: release it first")));
+    }
+    if reader.credential_of(token)?.is_none() {
+        return Err(no_secret());
+    }
+    Ok(())
+}
+
+fn no_secret() -> Error {
+    Error::new(Kind::NoSecret, "the token has no secret")
+}
+
+fn hash(link: &str) -> [u8; 32] {
+    Sha256::digest(link.as_bytes()).into()
+}
