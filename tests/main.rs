@@ -10,6 +10,7 @@ mod dependencies;
 mod formats;
 mod jobs;
 mod jsonrpc;
+mod openrpc;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;

@@ -9,6 +9,7 @@ use crate::otp::time::Timestamp;
 use crate::service::device;
 use crate::service::error::Error;
 use crate::service::program::{self, EraseRequest, ProgramRequest, Target};
+use crate::service::shown::PasscodeShown;
 
 /// Longest wait for a job in one request, in seconds.
 const MOST_WAIT: f64 = 60.0;
@@ -50,7 +51,7 @@ pub(in crate::rpc) async fn calculate(cx: Context, params: DeviceCalculate) -> R
     let time = params.time.map(Timestamp::from_secs);
     let unlock = device::unlock(params.access_code);
     let passcode = device::calculate(&cx.app, &cx.caller, &id, &params.slot, time, unlock).await?;
-    Ok(Reply::Result(serde_json::json!({ "passcode": passcode.expose() })))
+    Ok(Reply::Result(serde_json::json!(PasscodeShown { passcode: passcode.expose() })))
 }
 
 pub(in crate::rpc) async fn erase(cx: Context, params: DeviceErase) -> Result<Reply, Error> {
