@@ -3,12 +3,15 @@
 mod caller;
 mod serve;
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Bytes, HttpBody as _};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, REFERRER_POLICY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, REFERRER_POLICY};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
@@ -23,12 +26,15 @@ use crate::store::StoreError;
 
 /// Largest body of a request.
 const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Largest body that is taken in order to be refused.
+const MOST_DISCARDED_BYTES: u64 = 128 * 1024 * 1024;
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/rpc", post(rpc))
         .route("/das5/rest/{object}/{verb}", post(das5_call))
+        .layer(middleware::from_fn(refuse_large_bodies))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
     Router::new()
@@ -43,16 +49,31 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// 200 only while the server can save and read.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let reads = app.store.read(|reader| reader.is_readable()).await;
-    match reads {
-        Ok(()) if app.store.is_healthy() => "ready\n".into_response(),
-        Ok(()) => (StatusCode::SERVICE_UNAVAILABLE, "the last change could not be saved\n").into_response(),
-        Err(error) => {
-            let error: StoreError = error;
-            tracing::error!(%error, "the database cannot be read");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read\n").into_response()
-        }
+    if let Err(error) = app.store.read(|reader| reader.is_readable()).await {
+        let error: StoreError = error;
+        tracing::error!(%error, "the database cannot be read");
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read\n").into_response();
     }
+    // Whoever asks here keeps requests away from a server that is not ready: without a try of its own, nothing
+    // would ever show that the disk takes changes again.
+    if !app.store.is_healthy() && app.store.probe().await.is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "changes cannot be saved\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+/// Refuses a body that says that it is too large. Many clients listen only once all is sent, so that a body of
+/// moderate size is thrown away first; a larger one breaks their connection.
+async fn refuse_large_bodies(request: Request, next: Next) -> Response {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let Some(length) = length.filter(|length: &u64| *length > MOST_BODY_BYTES as u64) else {
+        return next.run(request).await;
+    };
+    if length <= MOST_DISCARDED_BYTES {
+        let mut body = request.into_body();
+        while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+    }
+    (StatusCode::PAYLOAD_TOO_LARGE, "a body may hold at most 16 MiB\n").into_response()
 }
 
 /// Hands the secret of a software token to whoever holds its link, once.

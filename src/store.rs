@@ -73,6 +73,14 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The file cannot be read as a database.
+    #[error("{} cannot be used: {source}; nothing of it was changed", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// A file operation failed.
     #[error("{}: {source}", path.display())]
     File {
@@ -126,6 +134,28 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
             _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether a later try may fare better: the store is busy or going down, or the disk refuses.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use rusqlite::ErrorCode;
+        match self {
+            Self::Overloaded | Self::Stopped | Self::NotCommitted(_) => true,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                )
+            ),
+            _ => false,
         }
     }
 }
@@ -208,9 +238,15 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let path = location.database();
         let lock = lock(location)?;
-        let connection = schema::open_writer(&path, synchronous)?;
         let master = MasterKey::load(&location.key_file)?;
-        let vault = Arc::new(Vault::open(&connection, &master)?);
+        // What SQLite says of a file that it cannot read does not name it.
+        let damaged = |error| match error {
+            StoreError::Sqlite(source) => StoreError::Damaged { path: path.clone(), source },
+            error => error,
+        };
+        let mut connection = schema::open(&path).map_err(damaged)?;
+        let vault = Arc::new(Vault::open(&connection, &master).map_err(damaged)?);
+        schema::prepare_writer(&mut connection, &path, synchronous).map_err(damaged)?;
         let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
         let writer = Writer::start(connection, Arc::clone(&vault), clock)?;
         Ok(Self { writer, readers, vault, _lock: lock })
@@ -220,6 +256,14 @@ impl Store {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.writer.is_healthy()
+    }
+
+    /// Saves something of no matter, to find out whether the disk takes changes again after it refused one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(|tx| tx.rewrite_version()).await
     }
 
     /// The key under which PINs are kept.
@@ -374,6 +418,13 @@ impl<'c> Tx<'c> {
 
     fn connection(&self) -> &'c Connection {
         self.reader.connection
+    }
+
+    /// Writes a page of the file without changing what it says. An UPDATE would not: SQLite leaves a page alone
+    /// whose rows stay what they were.
+    fn rewrite_version(&self) -> Result<(), StoreError> {
+        let version: i64 = self.connection().query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok(self.connection().pragma_update(None, "user_version", version)?)
     }
 
     fn into_audit(self) -> Vec<audit::Entry> {

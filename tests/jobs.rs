@@ -538,6 +538,15 @@ fn a_slot_whose_job_waits_for_a_passcode_can_be_erased_instead() {
     server.plug_in(&card);
     let job = program(client, "OH", &json!({"attrs": {"touch": true}}));
     assert_eq!(job["state"], "awaiting_passcode");
+    let again = client.error("device/program", with(json!({"token": {"serial": "12345678"}}), &json!({})));
+    assert_eq!(
+        (again.kind.as_str(), again.message.as_str()),
+        (
+            "slot.in_use",
+            "job j1 waits for a passcode of slot `fobd:12345678` of ykoath:12345678: confirm the job, or erase \
+             the slot"
+        )
+    );
     let erased = client.ok("device/erase", with(json!({"slot": "fobd:12345678"}), &json!({})));
     assert_eq!(erased["state"], "ready");
     let job = client.ok("job/get", json!({"job": job["job"]}));

@@ -6,7 +6,10 @@
 #![allow(unreachable_pub)]
 
 mod api;
+mod concurrency;
+mod crash;
 mod dependencies;
+mod durability;
 mod formats;
 mod jobs;
 mod jsonrpc;
@@ -15,6 +18,8 @@ mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
 mod pcscd;
+mod server;
+mod store;
 mod support;
 mod tidy;
 mod token_api;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use firmware_fixtures::card::VirtualCard;
 use firmware_fixtures::credential::Credential;
+use firmware_fixtures::fault::{Fault, FaultKind};
 use firmware_fixtures::firmware::Firmware;
 use firmware_fixtures::pcscd::PrivatePcscd;
 use firmware_fixtures::vpcd::VpcdCard;
@@ -173,6 +174,44 @@ fn a_key_that_is_pulled_is_gone_and_works_when_it_is_back() {
     assert!(bench.hotp_is_let_in());
     assert_eq!(bench.program_again(), "ready");
     assert!(bench.hotp_is_let_in());
+}
+
+#[test]
+fn a_key_that_is_pulled_in_the_middle_leaves_its_job_in_a_true_state() {
+    let mut bench = Bench::start();
+    let client = bench.server.client.clone();
+    // SELECT and LIST to look, then SELECT, LIST, PUT, SELECT, CALCULATE.
+    for (at, kind, state, written) in [
+        (2, FaultKind::UnplugBefore, "undone", false),
+        (4, FaultKind::UnplugBefore, "wipe_before_use", false),
+        (4, FaultKind::UnplugAfter, "wipe_before_use", true),
+        (6, FaultKind::UnplugBefore, "awaiting_passcode", true),
+        (6, FaultKind::UnplugAfter, "awaiting_passcode", true),
+    ] {
+        bench.card.plan(Fault { at, kind });
+        let params = json!({"device": DEVICE, "product": product("OH"), "wait": 30});
+        let job = client.ok("device/program", params);
+        assert_eq!(job["state"], state, "{kind:?} at {at}: {job}");
+        assert_eq!(bench.card.credential(HOTP).is_some(), written, "{kind:?} at {at}");
+        eventually("the key is not found", || {
+            (client.error("device/slots", json!({"device": DEVICE})).kind == "device.not_found").then_some(())
+        });
+        bench.inserted = VpcdCard::insert(&bench.card, bench.pcscd.port(0)).expect("the card goes in");
+        wait_for_device(&client, DEVICE);
+        match state {
+            "undone" => assert_eq!(client.ok("token/search", json!({}))["total"], 0),
+            "awaiting_passcode" => {
+                let confirm = json!({"job": job["job"], "passcode": bench.press()});
+                assert_eq!(client.ok("job/confirm", confirm)["state"], "ready");
+            }
+            _ => assert_eq!(bench.program_again(), "ready"),
+        }
+        if state != "undone" {
+            assert!(bench.hotp_is_let_in(), "{kind:?} at {at}");
+            assert_eq!(client.ok("device/erase", json!({"device": DEVICE, "slot": HOTP}))["state"], "ready");
+            client.ok("token/delete", json!({"token": {"serial": "12345678"}}));
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod in_process;
 pub mod program;
+pub mod raw;
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,8 @@ use crate::model::role::Role;
 use crate::otp::time::Clock as _;
 use crate::service::random;
 use crate::store::catalogue::DEFAULT_REPOSITORY;
-use crate::store::{Location, Store, audit};
+use crate::store::sealing::{directory_of, sync_directory_of};
+use crate::store::{Location, Store, StoreError, audit};
 
 /// Makes a data directory with a new database, its keys, and the first admin.
 #[derive(clap::Args, Debug)]
@@ -60,10 +61,12 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
         None => (Zeroizing::new(random::password()?), true),
     };
     let location = location(&args.data_dir, args.key_file.as_deref());
-    make_private(&location.data_dir)?;
-    if let Some(parent) = location.key_file.parent() {
-        make_private(parent)?;
+    if location.database().exists() {
+        // Before anything is made, the directory of a key included.
+        return Err(StoreError::AlreadyThere(location.database()).into());
     }
+    make_private(&location.data_dir)?;
+    make_private(directory_of(&location.key_file))?;
     let hash = password::hash(password.as_bytes());
     Store::create(&location, SystemClock.now(), |tx| {
         tx.insert_operator(&args.admin, &hash, Role::Admin)?;
@@ -91,11 +94,14 @@ fn make_private(dir: &Path) -> anyhow::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| missing.iter().try_for_each(|made| sync_directory_of(made)))
         .with_context(|| format!("cannot make {}", dir.display()))
 }
 

@@ -2,12 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
 
 use super::router;
 use crate::app::App;
+
+/// How long a stop waits for requests under way. A touch at a device takes its time.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// How long it waits then for clients to read their answers, and for those that have not sent a whole request.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +48,9 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Serves until `stop` resolves, then answers what was accepted and closes devices and store.
 ///
+/// A request is accepted once its head has come. A client that has sent less, or that does not read its answer,
+/// does not keep the server from ending.
+///
 /// # Errors
 /// If the listening socket breaks.
 pub async fn serve(
@@ -55,8 +68,56 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY");
         }
     });
-    let routes = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
-    let outcome = axum::serve(listener, routes).with_graceful_shutdown(stop).await;
+    let under_way = UnderWay::default();
+    let routes = router(Arc::clone(&app))
+        .layer(middleware::from_fn_with_state(under_way.clone(), count))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let (told, stopping) = oneshot::channel();
+    let stop = async move {
+        stop.await;
+        let _ = told.send(());
+    };
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop).into_future();
+    let nothing_left = async {
+        if stopping.await.is_err() {
+            // The socket broke, and `serving` says so.
+            std::future::pending::<()>().await;
+        }
+        if tokio::time::timeout(PATIENCE, under_way.none()).await.is_err() {
+            tracing::warn!("a request did not come to its end in time");
+        }
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        () = nothing_left => Ok(()),
+    };
     app.stop().await;
     outcome
+}
+
+/// Counts the requests whose head has come and whose answer has not been made.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl UnderWay {
+    async fn none(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+/// One request; gone with it, however it ends.
+struct One(UnderWay);
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+async fn count(State(under_way): State<UnderWay>, request: Request, next: Next) -> Response {
+    under_way.0.send_modify(|count| *count += 1);
+    let _one = One(under_way);
+    next.run(request).await
 }

@@ -43,7 +43,7 @@ fn failure(error: &Error) -> Json {
         "error": error.kind.code(),
         "message": error.message,
         "severity": "ERROR",
-        "data": { "kind": error.kind.name() },
+        "data": error.data(),
     })
 }
 

@@ -84,7 +84,7 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
             }
             result
         }
-        Err(error) => return failure(id, code_of(error.kind), &error.message, error.kind.name()),
+        Err(error) => return refusal(id, code_of(error.kind), &error.message, error.data()),
     };
     json!({ "jsonrpc": "2.0", "result": result, "id": id })
 }
@@ -112,11 +112,12 @@ fn invalid(id: &Json, message: &str) -> Json {
 }
 
 fn failure(id: &Json, code: i64, message: &str, kind: &str) -> Json {
-    json!({
-        "jsonrpc": "2.0",
-        "error": { "code": code, "message": message, "data": { "kind": kind, "severity": "ERROR" } },
-        "id": id,
-    })
+    refusal(id, code, message, json!({ "kind": kind }))
+}
+
+fn refusal(id: &Json, code: i64, message: &str, mut data: Json) -> Json {
+    data["severity"] = "ERROR".into();
+    json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message, "data": data }, "id": id })
 }
 
 /// Whether an answer says that the caller may not do what it asked; a batch has no such answer as a whole.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::service::error::Error;
 
-/// Most parts of a dotted name.
+/// Most parts of a name, dotted or nested: as deep as the parser takes, with dots at each level, is too deep.
 const MOST_PARTS: usize = 16;
 
 /// Brings the parameters of a request into their one form.
@@ -47,7 +47,7 @@ fn merge_list(parts: Vec<Json>) -> Result<Json, Error> {
 
 /// Puts a member into an object, walking its dotted name and normalising its value.
 fn put(object: &mut Map<String, Json>, name: &str, value: Json, place: &str) -> Result<(), Error> {
-    if name.matches('.').count() >= MOST_PARTS {
+    if place.matches('.').count() + name.matches('.').count() >= MOST_PARTS {
         // The name itself may be as long as the request.
         let place = place.trim_end_matches('.');
         let member = if place.is_empty() { "params" } else { place };
@@ -131,6 +131,9 @@ mod tests {
         assert_eq!(error.message, "`params` has a name of more than 16 parts");
         let error = normal(json!({"attrs": [under(name(1_000_000))]})).unwrap_err();
         assert_eq!(error.message, "`attrs` has a name of more than 16 parts");
+        assert!(normal(json!({"a.a.a.a.a.a.a.a": under(name(8))})).is_ok());
+        let nested = (0..120).fold(json!(1), |inner, _| json!({ "a.a": inner }));
+        assert!(normal(nested).is_err());
     }
 
     #[test]

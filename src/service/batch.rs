@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::error::{Error, Kind};
+use super::error::{BadRow, Error, Kind};
 use super::inventory::Selector;
 use super::{chunks, pin};
 use crate::access::Caller;
@@ -69,11 +69,7 @@ pub async fn assign(
     }
     problems.extend(twice(&planned));
     if !problems.is_empty() {
-        problems.sort();
-        problems.dedup();
-        let texts: Vec<String> =
-            problems.into_iter().map(|(line, text)| format!("line {line}: {text}")).collect();
-        return Err(Error::new(Kind::BatchRefused, texts.join("\n")));
+        return Err(refused(problems));
     }
     let (total, by) = (planned.len(), caller.clone());
     chunks::write_all(app, "token/batchAssignTokens", planned, write, move |tx, _| {
@@ -87,16 +83,25 @@ pub async fn assign(
     Ok(total)
 }
 
-/// A line of the text and what is wrong with it.
-type Problem = (u64, String);
+/// Says which rows are wrong: all of them in the data, as many as fit in the text.
+fn refused(mut rows: Vec<BadRow>) -> Error {
+    rows.sort();
+    rows.dedup();
+    let texts: Vec<String> = rows.iter().map(|row| format!("line {}: {}", row.line, row.problem)).collect();
+    let text = format!("{} rows are wrong, nothing was assigned: {}", rows.len(), texts.join("; "));
+    Error { rows, ..Error::new(Kind::BatchRefused, text) }
+}
 
-fn read(csv: &str) -> (Vec<AssignRow>, Vec<Problem>) {
+fn read(csv: &str) -> (Vec<AssignRow>, Vec<BadRow>) {
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for row in assign_csv::rows(csv) {
         match row {
             Ok(row) if rows.len() < MOST_ROWS => rows.push(row),
             Ok(row) => {
-                problems.push((row.line, format!("one batch may hold at most {MOST_ROWS} rows")));
+                problems.push(BadRow {
+                    line: row.line,
+                    problem: format!("one batch may hold at most {MOST_ROWS} rows"),
+                });
                 break;
             }
             Err(error) => {
@@ -104,7 +109,7 @@ fn read(csv: &str) -> (Vec<AssignRow>, Vec<Problem>) {
                     Location::Line(line) => line,
                     Location::File | Location::KeyPackage(_) | Location::Token(_) => 1,
                 };
-                problems.push((line, error.problem.to_string()));
+                problems.push(BadRow { line, problem: error.problem.to_string() });
             }
         }
     }
@@ -112,9 +117,9 @@ fn read(csv: &str) -> (Vec<AssignRow>, Vec<Problem>) {
 }
 
 /// Finds what a row names. The inner error is one of the row, the outer one of the store.
-fn judge(reader: &Reader<'_>, row: AssignRow) -> Result<Result<Planned, Problem>, Error> {
+fn judge(reader: &Reader<'_>, row: AssignRow) -> Result<Result<Planned, BadRow>, Error> {
     let line = row.line;
-    let bad = |field: &str, problem: &str| Ok(Err((line, format!("{field}: {problem}"))));
+    let bad = |field: &str, problem: &str| Ok(Err(BadRow { line, problem: format!("{field}: {problem}") }));
     let status = match row.status.as_deref() {
         None | Some("") => AssignmentStatus::Active,
         Some(text) => match AssignmentStatus::parse(text) {
@@ -160,7 +165,7 @@ fn select(attributes: &[(&str, &String)]) -> Selector {
 }
 
 /// Tokens that stand in two rows.
-fn twice(planned: &[Planned]) -> Vec<Problem> {
+fn twice(planned: &[Planned]) -> Vec<BadRow> {
     let mut first: HashMap<TokenId, u64> = HashMap::new();
     let mut seen: HashSet<TokenId> = HashSet::new();
     let mut problems = Vec::new();
@@ -168,7 +173,10 @@ fn twice(planned: &[Planned]) -> Vec<Problem> {
         if seen.insert(row.token) {
             first.insert(row.token, row.line);
         } else if let Some(line) = first.get(&row.token) {
-            problems.push((row.line, format!("serial: the token stands in line {line} already")));
+            problems.push(BadRow {
+                line: row.line,
+                problem: format!("serial: the token stands in line {line} already"),
+            });
         }
     }
     problems
@@ -176,7 +184,7 @@ fn twice(planned: &[Planned]) -> Vec<Problem> {
 
 fn write(tx: &Tx<'_>, import: ImportId, row: Planned) -> Result<(), Error> {
     let Planned { line, token, user, status, pin } = row;
-    let changed = |text: &str| Error::new(Kind::BatchRefused, format!("line {line}: {text}"));
+    let changed = |text: &str| refused(vec![BadRow { line, problem: text.to_owned() }]);
     if !tx.reader().assignments_of(token)?.is_empty() {
         return Err(changed("serial: the token has been assigned meanwhile"));
     }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde_json::{Value as Json, json};
+
 use crate::devices::DeviceError;
 use crate::store::StoreError;
 use crate::store::objects::{FindError, QueryError};
@@ -119,6 +121,9 @@ kinds! {
     NotProven = 1081, "job.not_proven";
 }
 
+/// Longest message, in characters.
+const MOST_CHARS: usize = 500;
+
 /// A use case failed; nothing was changed unless the message says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -126,12 +131,38 @@ pub struct Error {
     pub kind: Kind,
     /// For people: names the field, row or device.
     pub message: String,
+    /// The rows that are wrong, where a request has rows.
+    pub rows: Vec<BadRow>,
+}
+
+/// A row of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct BadRow {
+    /// Line of the text, from 1.
+    pub line: u64,
+    /// The field and what is wrong with it.
+    pub problem: String,
 }
 
 impl Error {
-    /// Makes an error.
+    /// Makes an error. Messages repeat names that the caller gave, and those may be megabytes long.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MOST_CHARS) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { kind, message, rows: Vec::new() }
+    }
+
+    /// What programs may want to know besides the number.
+    #[must_use]
+    pub fn data(&self) -> Json {
+        let mut data = json!({ "kind": self.kind.name() });
+        if !self.rows.is_empty() {
+            data["rows"] = json!(self.rows);
+        }
+        data
     }
 
     /// A member of the request is missing or wrong.
@@ -168,19 +199,17 @@ impl std::error::Error for Error {}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Overloaded | StoreError::Stopped | StoreError::NotCommitted(_) => {
-                Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later")
-            }
-            StoreError::TooSlow => {
-                Self::new(Kind::TooSlow, "the search takes too long: narrow it by serial, status or product")
-            }
-            // What the database said is for the log, not for the caller.
-            error => {
-                tracing::error!(%error, "the store failed");
-                Self::new(Kind::Internal, "the server has an internal fault: its log says more")
-            }
+        if error.is_passing() {
+            tracing::warn!(%error, "the store refused");
+            return Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later");
         }
+        if matches!(error, StoreError::TooSlow) {
+            let advice = "the search takes too long: narrow it by serial, status or product";
+            return Self::new(Kind::TooSlow, advice);
+        }
+        // What the database said is for the log, not for the caller.
+        tracing::error!(%error, "the store failed");
+        Self::new(Kind::Internal, "the server has an internal fault: its log says more")
     }
 }
 

@@ -150,7 +150,7 @@ fn insert(
         identifier: row.serial.clone(),
         product,
         repository,
-        description: String::new(),
+        description: row.description.unwrap_or_default(),
         import: Some(import),
     })?;
     let counter = row.counter.unwrap_or(0);

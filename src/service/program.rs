@@ -270,6 +270,12 @@ async fn refuse_early(app: &App, device: &DeviceView, request: &ProgramRequest) 
 
 fn refuse_busy_slot(reader: &Reader<'_>, device: &str, slot: &str) -> Result<(), Error> {
     match reader.unfinished_job_at(device, slot)? {
+        Some((job, JobState::AwaitingPasscode)) => {
+            let text = format!(
+                "job {job} waits for a passcode of slot `{slot}` of {device}: confirm the job, or erase the slot"
+            );
+            Err(Error::new(Kind::SlotInUse, text))
+        }
         Some((job, _)) => {
             let text = format!("job {job} is at work on slot `{slot}` of {device}");
             Err(Error::new(Kind::SlotInUse, text))

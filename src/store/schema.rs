@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
@@ -35,16 +36,30 @@ pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
     // Made empty first: SQLite has no way to be told the mode of the file.
     private_file(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
-    migrate(&mut connection, path)?;
+    migrate(&mut connection, 0)?;
     Ok(connection)
 }
 
-/// Opens the write connection and brings the tables up to date.
-pub(super) fn open_writer(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::NotInitialised(path.to_owned()));
+/// Opens the write connection and looks whether this program may use the file. Nothing of it is changed yet, not
+/// even by closing the connection again.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    match version(&connection)? {
+        1..=VERSION => Ok(connection),
+        found if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
+        // An empty file is such a case too: `create` leaves none behind, so something was lost.
+        _ => Err(StoreError::Unusable { path: path.to_owned(), problem: "it is not a fobd database" }),
     }
-    let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+}
+
+/// Sets up the write connection and brings the tables up to date.
+pub(super) fn prepare_writer(
+    connection: &mut Connection,
+    path: &Path,
+    synchronous: Synchronous,
+) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::Unusable {
@@ -62,8 +77,8 @@ pub(super) fn open_writer(path: &Path, synchronous: Synchronous) -> Result<Conne
     )?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(128);
-    migrate(&mut connection, path)?;
-    Ok(connection)
+    let version = version(connection)?;
+    migrate(connection, version)
 }
 
 /// Opens a connection that can only read.
@@ -83,18 +98,11 @@ fn private_file(path: &Path) -> std::io::Result<()> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
-    }
-    if version == 0 {
-        // Version 0 is right only for a file without tables: anything else is not ours to change.
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if tables > 0 {
-            return Err(StoreError::Unusable { path: path.to_owned(), problem: "it is not a fobd database" });
-        }
-    }
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> {
     for (number, step) in (1i64..).zip(STEPS).filter(|(number, _)| *number > version) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(step)?;

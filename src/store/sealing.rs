@@ -287,9 +287,14 @@ fn random_key() -> Result<KeyBytes, KeyError> {
     Ok(key)
 }
 
-/// Makes the name of a new file durable: its directory has to reach the disk as well.
-pub(super) fn sync_directory_of(path: &Path) -> std::io::Result<()> {
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+/// Makes the name of a new file or directory durable: the directory it is in has to reach the disk as well.
+pub(crate) fn sync_directory_of(path: &Path) -> std::io::Result<()> {
+    fs::File::open(directory_of(path))?.sync_all()
+}
+
+/// The directory that a path is in; a bare name is in the current one.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,8 +4,8 @@
 //! lone write never waits for a timer: the batch is whatever queued up while the last commit was under way.
 //!
 //! Decisions ([`super::hot`]) that follow each other share one load and one flush. Other work gets a savepoint
-//! of its own: its error or panic undoes its own changes and no others. A failed commit fails the whole batch
-//! and forgets all memory of it.
+//! of its own: its error or panic undoes its own changes and no others. A failed commit, or a decision that
+//! panics, fails the whole batch and forgets all memory of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -125,12 +125,8 @@ impl Writer {
                 .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
             WorkDone {
                 keep: outcome.is_ok(),
-                answer: Box::new(move |stands| {
-                    drop(reply.send(match stands {
-                        Ok(()) => outcome,
-                        Err(error) => outcome.and(Err(E::from(error))),
-                    }));
-                }),
+                // Without its commit not even a refusal stands: it may rest on a change of the same batch.
+                answer: Box::new(move |stands| drop(reply.send(stands.map_err(E::from).and(outcome)))),
             }
         }));
         self.send(request).map_err(E::from)?;
@@ -169,6 +165,13 @@ struct State {
     healthy: Arc<AtomicBool>,
     /// Why nothing more is written until a restart.
     broken: Option<String>,
+}
+
+impl Drop for State {
+    /// However the thread ends: without a writer nothing can be saved.
+    fn drop(&mut self) {
+        self.healthy.store(false, Ordering::Release);
+    }
 }
 
 impl State {
@@ -296,7 +299,9 @@ fn decide(
     rows.load(connection, vault, &keys)?;
     let mut entries = Vec::with_capacity(run.len());
     for asked in run {
-        let (entry, answer) = asked.decide(rows, now);
+        // It may have left any of the rows half changed, so that the batch cannot stand; the writer must.
+        let decided = catch_unwind(AssertUnwindSafe(|| asked.decide(rows, now)));
+        let (entry, answer) = decided.map_err(|_| StoreError::Panicked)?;
         entries.push(entry);
         answers.push(answer);
     }

@@ -29,6 +29,8 @@ pub struct RpcError {
     pub kind: String,
     /// The text.
     pub message: String,
+    /// `data.rows`: the rows that are wrong.
+    pub rows: Json,
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(1);
@@ -95,6 +97,7 @@ impl Client {
                 code: answer["error"]["code"].as_i64().expect("an error has a code"),
                 kind: answer["error"]["data"]["kind"].as_str().expect("an error has a kind").to_owned(),
                 message: answer["error"]["message"].as_str().expect("an error has a text").to_owned(),
+                rows: answer["error"]["data"]["rows"].clone(),
             }),
         })
     }

@@ -25,6 +25,7 @@ pub struct Server {
     child: Child,
     /// A client that is logged in as the admin.
     pub client: Client,
+    log: PathBuf,
 }
 
 impl Installation {
@@ -83,8 +84,52 @@ impl Installation {
         self.dir.path().join("password")
     }
 
+    /// What the servers of this installation have logged; shown when a test fails.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    /// The master key.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir().join("keys/master.key")
+    }
+
     /// Starts the server and waits until it listens.
     pub fn start(&self) -> Server {
+        let mut child = self.spawn();
+        let mut line = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut line).expect("a line of output");
+        let Some(base) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.kill();
+            let log = fs::read_to_string(self.log_file()).unwrap_or_default();
+            panic!("fobd serve did not start: {line:?}\n{log}");
+        };
+        Server { client: Client::new(base), child, log: self.log_file() }
+    }
+
+    /// Starts the server and does not wait for anything.
+    pub fn spawn(&self) -> Child {
+        self.serve().spawn().expect("fobd serve starts")
+    }
+
+    /// Starts the server, which must refuse to start; what it says.
+    pub fn refused(&self) -> String {
+        let mut child = self.serve().stderr(Stdio::piped()).spawn().expect("fobd serve runs");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut line).expect("the end of the output");
+        if !line.is_empty() {
+            let _ = child.kill();
+            panic!("fobd serve must refuse to start, and says {line:?}");
+        }
+        let ended = child.wait_with_output().expect("fobd serve ends");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{}: {said}", ended.status);
+        said
+    }
+
+    fn serve(&self) -> Command {
         let mut command = match self.wrapper.split_first() {
             Some((program, words)) => {
                 let mut command = Command::new(program);
@@ -99,15 +144,9 @@ impl Installation {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped());
-        let mut child = command.spawn().expect("fobd serve starts");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("a pipe");
-        BufReader::new(output).read_line(&mut line).expect("a line of output");
-        let Some(base) = line.trim().strip_prefix("listening on ") else {
-            let _ = child.kill();
-            panic!("fobd serve did not start: {line:?}");
-        };
-        Server { client: Client::new(base), child }
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file());
+        command.stderr(log.expect("the log file"));
+        command
     }
 }
 
@@ -150,6 +189,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server said:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 

@@ -49,6 +49,13 @@ impl Package {
     pub(super) fn opened(&mut self, path: &[Element], attributes: Attributes<'_>) {
         let result = self.read_attributes(path, attributes);
         self.note(result);
+        // What stands before an element within a field would be lost, and half a secret is none.
+        if let Some((_, parent)) = path.split_last()
+            && parent.last() != Some(&Element::EncryptedValue)
+            && field(parent).is_some()
+        {
+            self.note(Err(Problem::Unsupported(Unsupported::OtherXml)));
+        }
     }
 
     /// An element has ended.

@@ -269,3 +269,9 @@ fn text_that_is_not_looked_at_may_be_long() {
         .replace("<Data>", &format!("<FriendlyName>{}</FriendlyName><Data>", "x".repeat(100_000)));
     assert_eq!(one(&text).serial, "987654321");
 }
+
+#[test]
+fn markup_within_a_field_is_refused_rather_than_half_of_it_read() {
+    let broken = SECRET.replace("MTIz", "MTIz<x/>");
+    assert_eq!(problem(&package("", &broken, "")), Problem::Unsupported(Unsupported::OtherXml));
+}
