@@ -106,7 +106,8 @@ fn every_example_gives_what_it_says_over_json_rpc_and_fits_the_schemas() {
     }
     let answers: serde_json::Map<String, Json> =
         answers.into_iter().map(|(method, _, given)| (method.to_owned(), given)).collect();
-    check_by_others(&json!({"document": openrpc::document(), "answers": answers}));
+    let checked = check_by_others(&json!({"document": openrpc::document(), "answers": answers}));
+    assert_eq!(checked, (true, format!("{} methods\n", METHODS.len())));
 }
 
 #[test]
@@ -120,8 +121,9 @@ fn every_example_gives_what_it_says_over_das5() {
     assert_eq!(answers.len(), METHODS.len());
 }
 
-/// The OpenRPC meta-schema (npm: @open-rpc/meta-schema 1.14.9, Apache-2.0) and the `jsonschema` of PyPI.
-fn check_by_others(given: &Json) {
+/// The OpenRPC meta-schema (npm: @open-rpc/meta-schema 1.14.9, Apache-2.0) and the package `jsonschema`.
+/// Whether they find nothing, and what they say.
+fn check_by_others(given: &Json) -> (bool, String) {
     let mut checker = python_tool("python")
         .arg(root().join("tests/clients/openrpc_check.py"))
         .arg(root().join("tests/openrpc/meta-schema.json"))
@@ -135,8 +137,36 @@ fn check_by_others(given: &Json) {
     drop(stdin);
     let output = checker.wait_with_output().expect("the checker ends");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said, format!("{} methods\n", METHODS.len()));
+    (output.status.success(), said + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// Makes something wrong in a document or in the answers.
+type Spoil<'a> = &'a dyn Fn(&mut Json, &mut Json);
+
+#[test]
+fn a_document_that_is_wrong_does_not_pass() {
+    let answers: serde_json::Map<String, Json> =
+        METHODS.iter().map(|method| (method.name.to_owned(), (method.example)().result)).collect();
+    let said = |spoil: Spoil<'_>| {
+        let (mut document, mut answers) = (openrpc::document().clone(), Json::from(answers.clone()));
+        spoil(&mut document, &mut answers);
+        check_by_others(&json!({"document": document, "answers": answers}))
+    };
+    assert_eq!(said(&|_, _| {}), (true, format!("{} methods\n", METHODS.len())));
+    let spoilers: [(&str, Spoil<'_>); 4] = [
+        ("document: $.methods[0]", &|document, _| document["methods"][0]["errors"] = json!([{"code": "x"}])),
+        ("domain/create: the example leaves out `attrs`", &|document, _| {
+            document["methods"][0]["examples"][0]["params"] = json!([]);
+        }),
+        ("domain/create: example of `attrs`", &|document, _| {
+            document["methods"][0]["examples"][0]["params"][0]["value"] = json!({"nam": "a"});
+        }),
+        ("device/list: answer", &|_, answers| answers["device/list"]["rows"][0]["more"] = json!(1)),
+    ];
+    for (expected, spoil) in spoilers {
+        let (passed, said) = said(spoil);
+        assert!(!passed && said.contains(expected), "{expected}: {said}");
+    }
 }
 
 #[test]

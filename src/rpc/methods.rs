@@ -1,5 +1,5 @@
-//! What a method is, how it is found and how it is called. [`table`] is the one list of them: both envelopes, the
-//! permission check, `/openrpc.json` and `docs/api.md` read it.
+//! What a method is, how it is found and how it is called. The table is the one list of them:
+//! both envelopes, the permission check, `/openrpc.json` and `docs/api.md` read it.
 
 mod table;
 

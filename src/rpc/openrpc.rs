@@ -1,5 +1,8 @@
-//! The description of the API by itself: an OpenRPC 1.3 document (spec.open-rpc.org) with JSON Schemas of draft 7,
-//! built from the method table, the types of the parameters, the table of objects and that of the errors.
+//! The description of the API for programs: an OpenRPC 1.3 document (spec.open-rpc.org).
+//!
+//! It is built from the method table, the types of the parameters, the table of objects and that of the errors. Schemas
+//! are of JSON Schema draft 7, and describe the form that the normaliser makes: nested, not dotted. It needs no login:
+//! it says what the program can do, and nothing of what this server holds.
 
 use std::sync::LazyLock;
 

@@ -81,7 +81,7 @@ fn show(device: &DeviceView) -> DeviceShown<'_> {
         maker: info.map(|info| info.maker.as_str()),
         model: info.map(|info| info.model.as_str()),
         firmware: info.map(|info| info.firmware.as_str()),
-        transport: &device.transport,
+        transport: device.transport,
         station: None,
         place: &device.place,
         state: device.state.as_str(),

@@ -148,7 +148,10 @@ fn row(out: &mut String, prefix: &str, name: &str, param: &Json, schema: &Json, 
     let mut members: Vec<(&String, &Json)> = target["properties"].as_object().into_iter().flatten().collect();
     members.sort_by_key(|(member, _)| !is_required(member));
     for (member, inner) in members {
-        let param = json!({"required": is_required(member), "description": inner["description"]});
+        // What a result always has, it is not asked to have.
+        let in_result = param["result"] == true;
+        let required = !in_result && is_required(member);
+        let param = json!({"required": required, "result": in_result, "description": inner["description"]});
         row(out, &format!("{prefix}{name}."), member, &param, inner, document);
     }
 }
@@ -227,13 +230,16 @@ fn result(schema: &Json, document: &Json) -> String {
         return "a text.".to_owned();
     }
     let (lead, target) = match &target["properties"]["rows"]["items"] {
-        Json::Null => ("an object:\n", target),
-        items => ("`total`, and `rows` with:\n", resolve(items, document)),
+        Json::Null => ("an object. What does not apply is null.\n", target),
+        items => (
+            "`total`, and `rows` with these members. What does not apply is null.\n",
+            resolve(items, document),
+        ),
     };
     let mut out = lead.to_owned();
     out.push_str("\n| member | type | meaning |\n|---|---|---|\n");
     for (member, inner) in target["properties"].as_object().into_iter().flatten() {
-        row(&mut out, "", member, &json!({}), inner, document);
+        row(&mut out, "", member, &json!({"result": true}), inner, document);
     }
     out.trim_end().to_owned()
 }
