@@ -16,7 +16,7 @@ use crate::service::{catalogue, chunks, random, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
-const DEVICE_PATIENCE: Duration = Duration::from_secs(50);
+const DEVICE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The running server, without its sockets.
 pub struct App {

@@ -261,6 +261,34 @@ fn the_secret_of_hardware_is_never_handed_out() {
 }
 
 #[test]
+fn a_shared_token_lets_each_user_in_with_an_own_pin_and_each_passcode_only_once() {
+    let server = server();
+    let client = &server.client;
+    let product = json!({"manufacturerCode": "OATH", "productCode": "HOTP"});
+    client.ok("token/import", json!({"attrs": {"product": product, "data": format!("1001,{RFC_HEX}\n")}}));
+    let user = |domain: &str| json!({"domain": {"name": domain}, "loginName": "john.smith"});
+    let (owner, other) = (user("domain.com"), user("test domain"));
+    let token = json!({"serial": "1001"});
+    client.ok("token/assign", json!({"token": token, "user": owner, "attrs": {"pin": "1111"}}));
+    assert_eq!(client.error("token/assign", json!({"token": token, "user": other})).kind, "object.in_use");
+    let shared = json!({"attrs": {"token": token, "user": other, "pin": "2222", "isOwner": false}});
+    client.ok("tokenAssignment/create", shared);
+    let is_let_in = |user: &Json, typed: &str| {
+        client.ok("auth/verify", json!({"user": user, "credential": {"otp": typed}}))["accepted"]
+            == json!(true)
+    };
+    assert!(is_let_in(&owner, "1111755224"));
+    assert!(!is_let_in(&other, "2222755224"), "spent by the owner");
+    assert!(!is_let_in(&other, "1111287082"), "the owner's PIN");
+    assert!(is_let_in(&other, "2222359152"));
+    let shown = client.ok("token/get", json!({"token": token, "return": [
+        {"assignedUsers": [{"elements": ["domain.name"]}]}, {"sharedUsers": [{"elements": ["domain.name"]}]},
+    ]}));
+    let one = |name: &str| json!({"elements": [{"domain.name": name}]});
+    assert_eq!(shown, json!({"assignedUsers": one("domain.com"), "sharedUsers": one("test domain")}));
+}
+
+#[test]
 fn a_lost_token_is_replaced_with_its_user_and_pin() {
     let server = server();
     let client = &server.client;

@@ -476,15 +476,18 @@ pub(super) struct AssignmentSort {
 
 /// A new assignment.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AssignmentAttrs {
-    /// The token; nobody else may have it.
+    /// The token; nobody else may own it.
     pub(super) token: Selector,
     /// Who gets it.
     pub(super) user: Selector,
     /// The PIN for it, 1 to 64 characters; none if absent.
     #[schemars(with = "Option<Secret>")]
     pub(super) pin: Option<SecretText>,
+    /// Whether the user owns the token; false shares one that somebody else may own.
+    #[serde(default = "yes")]
+    pub(super) is_owner: bool,
 }
 
 /// A token and one of its users.
@@ -585,6 +588,10 @@ pub(super) struct BatchAssignAttrs {
     /// Charset of the text.
     #[serde(default = "utf_8")]
     pub(super) charset: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn utf_8() -> String {

@@ -10,25 +10,32 @@ use crate::model::status::AssignmentStatus;
 use crate::store::assignments::NewAssignment;
 use crate::store::{Store, Tx};
 
-/// Assigns a token. A token that the user has already gets the new PIN, if one is given; a token that somebody
-/// else has is refused.
+/// Who gets what.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The token.
+    pub token: TokenId,
+    /// The user.
+    pub user: UserId,
+    /// The PIN that the user will type in front of the passcode.
+    pub pin: Option<Zeroizing<String>>,
+    /// The user shares a token that somebody else may own.
+    pub shared: bool,
+}
+
+/// Assigns a token. A token that the user has already gets the new PIN, if one is given; one that somebody else
+/// owns can only be shared.
 ///
 /// # Errors
-/// [`Kind::InUse`] if somebody else has it, [`Kind::Invalid`] for a PIN that cannot be one.
+/// [`Kind::InUse`] if somebody else owns it, [`Kind::Invalid`] for a PIN that cannot be one.
 pub async fn assign(
     store: &Store,
     caller: &Caller,
-    token: TokenId,
-    user: UserId,
-    pin: Option<Zeroizing<String>>,
+    action: &'static str,
+    grant: Grant,
 ) -> Result<AssignmentId, Error> {
     let caller = caller.clone();
-    store
-        .write(move |tx| {
-            let pin = pin.as_ref().map(|pin| pin.as_str());
-            assign_in(tx, &caller, "token/assign", token, user, pin)
-        })
-        .await
+    store.write(move |tx| assign_in(tx, &caller, action, &grant)).await
 }
 
 /// The same, as part of a larger change.
@@ -39,13 +46,18 @@ pub fn assign_in(
     tx: &Tx<'_>,
     caller: &Caller,
     action: &'static str,
-    token: TokenId,
-    user: UserId,
-    pin: Option<&str>,
+    grant: &Grant,
 ) -> Result<AssignmentId, Error> {
-    if tx.reader().is_assigned_to_another(token, user)? {
+    let Grant { token, user, shared, .. } = *grant;
+    let refused = |problem: &str| {
         let serial = tx.reader().serial_of(token)?;
-        return Err(Error::new(Kind::InUse, format!("token {serial} is assigned to somebody else")));
+        Err(Error::new(Kind::InUse, format!("token {serial} {problem}")))
+    };
+    if tx.reader().is_in_a_batch(token)? {
+        return refused("is being assigned by a batch");
+    }
+    if !shared && tx.reader().is_owned_by_another(token, user)? {
+        return refused("is assigned to somebody else");
     }
     let assignment = match tx.reader().assignment_of(token, user)? {
         Some(assignment) => assignment,
@@ -53,16 +65,16 @@ pub fn assign_in(
             token,
             user,
             status: AssignmentStatus::Active,
-            is_owner: true,
+            is_owner: !shared,
             import: None,
         })?,
     };
-    if let Some(pin) = pin {
+    if let Some(pin) = &grant.pin {
         pin::put(tx, assignment, pin)?;
     }
     let mut entry = caller.did(action);
     (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "assigned");
-    if pin.is_some() {
+    if grant.pin.is_some() {
         "with a new PIN".clone_into(&mut entry.detail);
     }
     tx.audit(entry);

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::assign::assign_in;
+use super::assign::{Grant, assign_in};
 use super::error::{Error, Kind};
 use super::inventory::Selector;
 use super::random;
@@ -210,8 +210,8 @@ pub async fn token(
             tx.audit(entry);
             if let Some(user) = request.user {
                 let user = UserId(user.find(tx.reader(), &objects::USER)?);
-                let pin = request.pin.as_ref().map(|pin| pin.as_str());
-                assign_in(tx, &caller, "token/create", token, user, pin)?;
+                let grant = Grant { token, user, pin: request.pin, shared: false };
+                assign_in(tx, &caller, "token/create", &grant)?;
             }
             show(tx, &objects::TOKEN, token.0, wanted)
         })

@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fobd_drivers::error::Error as DriverError;
-use fobd_drivers::token::{self as driver, LockCode, MovingFactor, Passcode, SlotId, Unattended};
+use fobd_drivers::token::{self as driver, Attendant, LockCode, MovingFactor, Passcode, SlotId, Unattended};
 use fobd_drivers::transport::TransportError;
 use serde_json::{Value as Json, json};
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
 use super::shown::{CapabilitiesShown, DeviceShown, List, SlotShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
-use crate::devices::{DeviceError, DeviceId, DeviceView};
+use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
+use crate::otp::algorithm::Algorithm;
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
 use crate::store::audit;
@@ -177,4 +180,45 @@ pub async fn calculate(
 #[must_use]
 pub(super) fn slot_id(text: &str) -> SlotId {
     SlotId::Name(text.to_owned())
+}
+
+/// The device, if it takes calls.
+pub(super) fn find(app: &App, id: &DeviceId) -> Result<DeviceView, Error> {
+    let device = app.devices.list().into_iter().find(|device| device.id == *id);
+    let device = device.ok_or_else(|| DeviceError::NoSuchDevice { id: id.clone() })?;
+    if device.id.serial().is_none() {
+        let text = format!("{id} tells no serial: only devices with one can be programmed");
+        return Err(Error::new(Kind::DeviceUnsupported, text));
+    }
+    if device.state == DeviceState::Ambiguous {
+        return Err(DeviceError::Ambiguous { id: id.clone(), places: 2 }.into());
+    }
+    Ok(device)
+}
+
+pub(super) fn to_driver(algorithm: Algorithm) -> driver::Algorithm {
+    match algorithm {
+        Algorithm::Sha1 => driver::Algorithm::Sha1,
+        Algorithm::Sha256 => driver::Algorithm::Sha256,
+        Algorithm::Sha512 => driver::Algorithm::Sha512,
+    }
+}
+
+/// Passes the prompt for a touch on, from the device's thread to the job.
+#[derive(Default)]
+pub(super) struct Watching {
+    pub(super) wanted: Notify,
+    told: AtomicBool,
+}
+
+impl Attendant for Watching {
+    fn touch_needed(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            self.wanted.notify_one();
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
 }

@@ -154,15 +154,26 @@ impl Reader<'_> {
         Ok(select.query_row((token.0, user.0), |row| row.get(0).map(AssignmentId)).optional()?)
     }
 
-    /// Whether anybody but `user` has the token.
+    /// Whether anybody but `user` owns the token.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
-    pub fn is_assigned_to_another(&self, token: TokenId, user: UserId) -> Result<bool, StoreError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT 1 FROM assignments WHERE token_id = ?1 AND user_id <> ?2")?;
+    pub fn is_owned_by_another(&self, token: TokenId, user: UserId) -> Result<bool, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT 1 FROM assignments WHERE token_id = ?1 AND user_id <> ?2 AND is_owner = 1",
+        )?;
         Ok(select.exists((token.0, user.0))?)
+    }
+
+    /// Whether a batch that is under way has assigned the token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn is_in_a_batch(&self, token: TokenId) -> Result<bool, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT 1 FROM assignments WHERE token_id = ?1 AND import_id IN (SELECT id FROM imports)",
+        )?;
+        Ok(select.exists([token.0])?)
     }
 
     /// The status of an assignment.

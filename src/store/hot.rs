@@ -250,10 +250,14 @@ impl Rows {
             };
             let throttle = read_throttle(row, 0)?;
             let credential = match row.get::<_, Option<Vec<u8>>>(6)? {
-                Some(sealed) => Some(Credential {
-                    secret: unseal_secret(vault, credential_place(id), &sealed)?,
-                    parameters: read_parameters(row, 7)?,
-                }),
+                Some(sealed) => match unseal_secret(vault, credential_place(id), &sealed) {
+                    Ok(secret) => Some(Credential { secret, parameters: read_parameters(row, 7)? }),
+                    // One damaged row must not keep everybody else in its batch out.
+                    Err(error) => {
+                        tracing::error!(token = %id, %error, "a token cannot be used: its secret does not open");
+                        None
+                    }
+                },
                 None => None,
             };
             let status = read_text(row, 5, TokenStatus::parse)?;

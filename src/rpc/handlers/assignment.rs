@@ -7,16 +7,18 @@ use super::super::{Context, Reply};
 use super::token::both;
 use crate::model::status::AssignmentStatus;
 use crate::otp::time::Timestamp;
+use crate::service::assign::Grant;
 use crate::service::error::Error;
 use crate::service::{assign, delete, export, set};
 use crate::store::assignments::AssignmentChanges;
 use crate::store::objects;
 
 pub(in crate::rpc) async fn create(cx: Context, params: Create<AssignmentAttrs>) -> Result<Reply, Error> {
-    let AssignmentAttrs { token, user, pin } = params.attrs;
+    let AssignmentAttrs { token, user, pin, is_owner } = params.attrs;
     let (token, user) = both(&cx, token, Some(user)).await?;
     let user = user.ok_or_else(|| Error::not_found("user"))?;
-    let id = assign::assign(&cx.app.store, &cx.caller, token, user, pin).await?;
+    let grant = Grant { token, user, pin, shared: !is_owner };
+    let id = assign::assign(&cx.app.store, &cx.caller, "tokenAssignment/create", grant).await?;
     let mut wanted = params.wanted;
     wanted.insert(0, "id".into());
     let shown = cx

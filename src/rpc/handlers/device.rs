@@ -7,8 +7,9 @@ use super::super::{Context, Reply};
 use crate::devices::DeviceId;
 use crate::otp::time::Timestamp;
 use crate::service::device;
+use crate::service::erase::{self, EraseRequest};
 use crate::service::error::Error;
-use crate::service::program::{self, EraseRequest, ProgramRequest, Target};
+use crate::service::program::{self, ProgramRequest, Target};
 use crate::service::shown::PasscodeShown;
 
 /// Longest wait for a job in one request, in seconds.
@@ -60,7 +61,7 @@ pub(in crate::rpc) async fn erase(cx: Context, params: DeviceErase) -> Result<Re
         slot: params.slot,
         unlock: device::unlock(params.access_code),
     };
-    Ok(Reply::Result(program::erase(&cx.app, &cx.caller, request).await?))
+    Ok(Reply::Result(erase::erase(&cx.app, &cx.caller, request).await?))
 }
 
 fn device_id(text: &str) -> Result<DeviceId, Error> {

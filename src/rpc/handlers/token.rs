@@ -10,6 +10,7 @@ use super::super::params::{
 use super::super::{Context, Reply};
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
+use crate::service::assign::Grant;
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
 use crate::service::export::{self, Whose};
@@ -98,7 +99,8 @@ pub(in crate::rpc) async fn import(cx: Context, params: Create<ImportAttrs>) -> 
 pub(in crate::rpc) async fn assign(cx: Context, params: TokenAssign) -> Result<Reply, Error> {
     let (token, user) = both(&cx, params.token, Some(params.user)).await?;
     let user = user.ok_or_else(|| Error::not_found("user"))?;
-    let id = assign::assign(&cx.app.store, &cx.caller, token, user, params.attrs.pin).await?;
+    let grant = Grant { token, user, pin: params.attrs.pin, shared: false };
+    let id = assign::assign(&cx.app.store, &cx.caller, "token/assign", grant).await?;
     Ok(Reply::Result(serde_json::json!({ "id": id.to_string() })))
 }
 

@@ -1,0 +1,116 @@
+//! Erase: a slot is emptied, and the token that lived there is stock again, without a secret.
+
+use std::sync::Arc;
+
+use fobd_drivers::token::LockCode;
+use serde_json::Value as Json;
+
+use super::device::{self, Watching, kind_of, slot_id};
+use super::error::{Error, Kind};
+use super::job::{self, journal, refuse_busy_slot};
+use crate::access::Caller;
+use crate::app::App;
+use crate::devices::DeviceId;
+use crate::model::id::JobId;
+use crate::model::status::JobState;
+use crate::store::Tx;
+use crate::store::jobs::{Action, NewJob, Undo};
+
+/// What to erase.
+pub struct EraseRequest {
+    /// The device.
+    pub device: DeviceId,
+    /// The slot.
+    pub slot: String,
+    /// The device's access code, if it asks for one.
+    pub unlock: Option<LockCode>,
+}
+
+/// Empties a slot. The token that lived there is stock again, without a secret.
+///
+/// # Errors
+/// [`Kind::SlotEmpty`], [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
+pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Result<Json, Error> {
+    let device = device::find(app, &request.device)?;
+    let (place, slot, by) = (device.id.to_string(), request.slot.clone(), caller.clone());
+    let id = app
+        .store
+        .write(move |tx| {
+            give_up_waiting(tx, &by, &place, &slot)?;
+            refuse_busy_slot(tx.reader(), &place, &slot)?;
+            let job = tx.insert_job(&NewJob {
+                action: Action::Erase,
+                token: tx.reader().token_at(&place, &slot)?,
+                device: &place,
+                slot: &slot,
+                credential: None,
+                touch: false,
+                undo: Undo::Nothing,
+                assignment: None,
+                operator: &by.name,
+            })?;
+            // Nothing lies between this and the first byte but the way to the device.
+            tx.move_job(job, JobState::Writing, "")?;
+            Ok::<_, Error>(job)
+        })
+        .await?;
+    // A caller that goes away must not leave the two halves apart, so the rest runs by itself.
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let (server, by) = (Arc::clone(app), caller.clone());
+    app.spawn(async move {
+        let _ = done.send(run(&server, &by, id, device.id, request).await);
+    });
+    finished.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
+    job::show(app, id).await
+}
+
+async fn run(
+    app: &Arc<App>,
+    caller: &Caller,
+    job: JobId,
+    device: DeviceId,
+    request: EraseRequest,
+) -> Result<(), Error> {
+    let slot = request.slot;
+    let attendant = Arc::new(Watching::default());
+    let erased = app.devices.erase(&device, slot_id(&slot), request.unlock, attendant).await;
+    let (caller, device) = (caller.clone(), device.to_string());
+    match erased {
+        Ok(()) => {
+            app.store
+                .write(move |tx| {
+                    let token = tx.clear_place(&device, &slot)?;
+                    tx.move_job(job, JobState::Ready, "")?;
+                    let mut entry = caller.did("device/erase");
+                    (entry.token, entry.outcome) = (token, "erased");
+                    entry.detail = format!("job {job}, slot `{slot}` of {device}");
+                    tx.audit(entry);
+                    Ok(())
+                })
+                .await
+        }
+        Err(error) => {
+            let (kind, text) = (kind_of(&error), error.to_string());
+            // Only a clear refusal says that the slot is as it was.
+            let refused = matches!(
+                kind,
+                Kind::SlotEmpty | Kind::DeviceLocked | Kind::DeviceUnsupported | Kind::Invalid
+            );
+            let state = if refused { JobState::Undone } else { JobState::WipeBeforeUse };
+            let message = text.clone();
+            app.store.write(move |tx| Ok::<_, Error>(tx.move_job(job, state, &message)?)).await?;
+            Err(Error::new(kind, text))
+        }
+    }
+}
+
+/// A job that only waits for somebody to read a passcode ends here, or its slot could never be emptied: not
+/// every key shows its passcodes to everybody.
+fn give_up_waiting(tx: &Tx<'_>, caller: &Caller, device: &str, slot: &str) -> Result<(), Error> {
+    if let Some((job, JobState::AwaitingPasscode)) = tx.reader().unfinished_job_at(device, slot)? {
+        let token = tx.reader().token_at(device, slot)?;
+        tx.move_job(job, JobState::WipeBeforeUse, "given up when the slot was to be erased")?;
+        journal(tx, caller, job, token, JobState::WipeBeforeUse.as_str());
+    }
+    Ok(())
+}

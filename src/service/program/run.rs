@@ -1,0 +1,149 @@
+//! A job under way: write, let the device compute, compare.
+
+use std::sync::Arc;
+
+use fobd_drivers::error::SlotState;
+use fobd_drivers::token::{self as driver, LockCode, MovingFactor, SecretBytes, SlotConfig};
+
+use super::reserve::Reserved;
+use crate::access::Caller;
+use crate::app::App;
+use crate::devices::{DeviceError, DeviceId};
+use crate::model::id::{JobId, TokenId};
+use crate::model::status::JobState;
+use crate::otp::credential::{Credential, Kind as Otp};
+use crate::service::device::{Watching, slot_id, to_driver};
+use crate::service::error::Error;
+use crate::service::job::{end, fitting, journal, prove};
+
+/// A job under way.
+pub(super) struct Run {
+    pub(super) app: Arc<App>,
+    pub(super) device: DeviceId,
+    pub(super) unlock: Option<LockCode>,
+    pub(super) touch: bool,
+    pub(super) caller: Caller,
+}
+
+impl Run {
+    pub(super) async fn finish(self, reserved: Reserved) {
+        let job = reserved.job;
+        if let Err(error) = self.write_and_prove(reserved).await {
+            // The journal itself cannot be written: the next start settles the job by where it stands.
+            tracing::error!(%job, %error, "the job cannot be journalled");
+        }
+    }
+
+    async fn write_and_prove(&self, reserved: Reserved) -> Result<(), Error> {
+        let Reserved { job, token, slot, credential } = reserved;
+        self.move_job(job, JobState::Writing, String::new()).await?;
+        let config = slot_config(&credential, self.touch);
+        let attendant = Arc::new(Watching::default());
+        let written = self
+            .app
+            .devices
+            .program(&self.device, slot_id(&slot), config, self.unlock.clone(), attendant.clone())
+            .await;
+        if let Err(failure) = written {
+            let text = failure.source.to_string();
+            return match failure.slot {
+                SlotState::Unchanged => self.undo(job, token, text).await,
+                SlotState::Unknown => {
+                    let text = format!("{text}: the slot may hold the old or the new secret");
+                    self.end(job, token, JobState::WipeBeforeUse, text).await
+                }
+            };
+        }
+        self.move_job(job, JobState::Proving, String::new()).await?;
+        let (factor, expected) = match credential.parameters.kind {
+            // The step before this one: proving spends it, and the user can log in with the current one.
+            Otp::Totp { time_step } => {
+                let step = time_step.step_at(self.app.clock.now()).saturating_sub(1);
+                (MovingFactor::TimeStep(step), step)
+            }
+            Otp::Hotp => (MovingFactor::OnToken, 0),
+        };
+        match self.ask(job, &slot, factor).await {
+            Ok(passcode) => {
+                let caller = self.caller.clone();
+                self.app
+                    .store
+                    .write(move |tx| match fitting(&credential, passcode.expose(), expected..=expected) {
+                        Some(factor) => prove(tx, &caller, job, token, &credential, factor),
+                        None => {
+                            let text = "the device computes other passcodes than the new secret gives";
+                            end(tx, &caller, job, token, JobState::WipeBeforeUse, text)
+                        }
+                    })
+                    .await
+            }
+            // The device confirmed the write, so a passcode that somebody reads off it settles the job.
+            Err(error) => {
+                let text = format!("{error}: confirm the job with a passcode of the device");
+                self.end(job, token, JobState::AwaitingPasscode, text).await
+            }
+        }
+    }
+
+    /// Lets the device compute, and journals that it waits for a touch if it does.
+    async fn ask(
+        &self,
+        job: JobId,
+        slot: &str,
+        factor: MovingFactor,
+    ) -> Result<driver::Passcode, DeviceError> {
+        let attendant = Arc::new(Watching::default());
+        let asked = self.app.devices.calculate(
+            &self.device,
+            slot_id(slot),
+            factor,
+            self.unlock.clone(),
+            attendant.clone(),
+        );
+        tokio::pin!(asked);
+        let touch = attendant.wanted.notified();
+        tokio::select! {
+            answer = &mut asked => return answer,
+            () = touch => {}
+        }
+        if let Err(error) = self.move_job(job, JobState::AwaitingTouch, String::new()).await {
+            tracing::warn!(%job, %error, "the prompt for a touch could not be journalled");
+        }
+        asked.await
+    }
+
+    async fn move_job(&self, job: JobId, state: JobState, error: String) -> Result<(), Error> {
+        self.app.store.write(move |tx| Ok(tx.move_job(job, state, &error)?)).await
+    }
+
+    async fn undo(&self, job: JobId, token: TokenId, error: String) -> Result<(), Error> {
+        let caller = self.caller.clone();
+        self.app
+            .store
+            .write(move |tx| {
+                tx.undo_job(job, &error)?;
+                journal(tx, &caller, job, Some(token), "undone");
+                Ok(())
+            })
+            .await
+    }
+
+    async fn end(&self, job: JobId, token: TokenId, state: JobState, error: String) -> Result<(), Error> {
+        let caller = self.caller.clone();
+        self.app.store.write(move |tx| end(tx, &caller, job, token, state, &error)).await
+    }
+}
+
+/// From the server's terms to a driver's. The two stay apart: RFC limits here, what a firmware can hold there.
+fn slot_config(credential: &Credential, touch: bool) -> SlotConfig {
+    SlotConfig {
+        factor: match credential.parameters.kind {
+            Otp::Hotp => driver::FactorConfig::Hotp { counter: 0 },
+            Otp::Totp { time_step } => driver::FactorConfig::Totp { time_step: time_step.as_secs() },
+        },
+        algorithm: to_driver(credential.parameters.algorithm),
+        digits: credential.parameters.digits.get(),
+        secret: SecretBytes::new(credential.secret.expose().to_vec()),
+        touch,
+    }
+}
