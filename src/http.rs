@@ -19,7 +19,7 @@ use axum::{Extension, Json, Router, middleware};
 pub use self::serve::{ListenError, bind, serve};
 use crate::access::Caller;
 use crate::app::App;
-use crate::rpc::{Context, das5, jsonrpc};
+use crate::rpc::{Context, das5, jsonrpc, openrpc};
 use crate::service::error::Kind;
 use crate::service::export;
 use crate::store::StoreError;
@@ -40,6 +40,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .route("/provision/{link}", get(provision))
+        .route("/openrpc.json", get(|| async { Json(openrpc::document()) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn(caller::refuse_other_sites))

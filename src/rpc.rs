@@ -2,14 +2,16 @@
 //!
 //! A request goes envelope ([`jsonrpc`], [`das5`]) -> [`normalise`] -> [`methods`] -> a typed handler ->
 //! a use case of [`crate::service`]. Handlers touch no raw JSON but what they pass through (`return` lists and
-//! selectors).
+//! selectors). [`openrpc`] describes the table to programs.
 
 pub mod das5;
 mod handlers;
 pub mod jsonrpc;
 pub mod methods;
 pub mod normalise;
+pub mod openrpc;
 mod params;
+mod schemas;
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ pub mod program;
 pub mod random;
 pub mod reset;
 pub mod set;
+pub mod shown;
 pub mod sync;
 pub mod verify;
 

@@ -170,7 +170,7 @@ fn what_is_no_json_is_a_parse_error_that_repeats_nothing_of_it() {
 #[test]
 fn an_unknown_or_reserved_method_is_not_found() {
     let server = server();
-    for method in ["foobar", "", "rpc.discover", "domain", "domain/", "/domain/search", "Domain/search"] {
+    for method in ["foobar", "", "rpc.undiscover", "domain", "domain/", "/domain/search", "Domain/search"] {
         let request = json!({"jsonrpc": "2.0", "method": method, "id": 1});
         assert_eq!(failure(&answer(&server, &request)), (json!(1), -32601), "{method}");
     }

@@ -13,6 +13,7 @@ mod durability;
 mod formats;
 mod jobs;
 mod jsonrpc;
+mod openrpc;
 mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;

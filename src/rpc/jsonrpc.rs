@@ -5,8 +5,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::methods::{self, Method};
-use super::{Context, Reply};
-use crate::service::error::{Error, Kind};
+use super::{Context, Reply, openrpc};
+use crate::service::error::Kind;
 
 const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
@@ -64,6 +64,7 @@ async fn one(context: &Context, call: Json) -> Option<Json> {
         Some(_) => return Some(invalid(&reply_to, "`params` must be an object")),
     };
     let answer = match (methods::find(&name), params) {
+        (None, Ok(params)) if name == openrpc::DISCOVER => discover(&params, &reply_to),
         (None, _) => failure(&reply_to, METHOD_NOT_FOUND, "method not found", Kind::UnknownMethod.name()),
         (_, Err(problem)) => failure(&reply_to, INVALID_PARAMS, problem, Kind::Invalid.name()),
         (Some(method), Ok(params)) => run(context, method, params, &reply_to).await,
@@ -83,14 +84,23 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
             }
             result
         }
-        Err(error) => return refusal(id, code_of(&error), &error.message, error.data()),
+        Err(error) => return refusal(id, code_of(error.kind), &error.message, error.data()),
     };
     json!({ "jsonrpc": "2.0", "result": result, "id": id })
 }
 
+/// What this server can do is no secret: whoever may log in may ask.
+fn discover(params: &Map<String, Json>, id: &Json) -> Json {
+    match params.keys().next() {
+        None => json!({ "jsonrpc": "2.0", "result": openrpc::document(), "id": id }),
+        Some(_) => failure(id, INVALID_PARAMS, "rpc.discover takes no parameters", Kind::Invalid.name()),
+    }
+}
+
 /// Faults of the request itself have the standard's numbers, all others those of the table.
-fn code_of(error: &Error) -> i64 {
-    match error.kind {
+#[must_use]
+pub fn code_of(kind: Kind) -> i64 {
+    match kind {
         Kind::Invalid => INVALID_PARAMS,
         Kind::UnknownMethod => METHOD_NOT_FOUND,
         kind => kind.code(),

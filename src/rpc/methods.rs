@@ -1,16 +1,20 @@
-//! THE method table: name, permission, what it does, and the handler. Both envelopes, the permission check and
-//! the documentation read it.
+//! What a method is, how it is found and how it is called. The table is the one list of them:
+//! both envelopes, the permission check, `/openrpc.json` and `docs/api.md` read it.
+
+mod table;
 
 use std::pin::Pin;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use super::handlers::{assignment, auth, device, directory, job, token};
+pub use self::table::METHODS;
 use super::normalise::normalise;
 use super::{Context, Reply};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
+use crate::store::objects::Object;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
 
@@ -22,82 +26,59 @@ pub struct Method {
     pub permission: Permission,
     /// One sentence.
     pub about: &'static str,
+    /// The schema of the type that the handler reads its parameters into.
+    pub params: fn(&mut SchemaGenerator) -> Schema,
+    /// What it answers.
+    pub gives: Gives,
+    /// What may go wrong besides [`GENERAL_ERRORS`].
+    pub errors: &'static [Kind],
+    /// A call and its result, as on `/rpc`. A test makes it.
+    pub example: fn() -> Example,
     run: fn(Context, Map<String, Json>) -> Answer,
 }
 
-macro_rules! methods {
-    ($($name:literal, $permission:ident, $handler:path, $about:literal;)*) => {
-        /// Every method, in the order of the documentation.
-        pub static METHODS: &[Method] = &[$(Method {
-            name: $name,
-            permission: Permission::$permission,
-            about: $about,
-            run: |context, params| Box::pin(async move { $handler(context, typed(params)?).await }),
-        },)*];
-    };
+/// Errors that every method may answer.
+pub const GENERAL_ERRORS: &[Kind] = &[
+    Kind::Internal,
+    Kind::Unavailable,
+    Kind::Malformed,
+    Kind::Invalid,
+    Kind::UnknownAttribute,
+    Kind::Ambiguous,
+    Kind::Forbidden,
+    Kind::TooSlow,
+];
+
+/// A call and its result.
+pub struct Example {
+    /// Parameters.
+    pub params: Json,
+    /// The result. `…` in a text stands for what differs from one call to the next.
+    pub result: Json,
 }
 
-methods! {
-    "domain/create", DirectoryWrite, directory::create_domain, "Makes a domain.";
-    "domain/get", DirectoryRead, directory::get_domain, "Shows one domain.";
-    "domain/set", DirectoryWrite, directory::set_domain, "Changes a domain.";
-    "domain/search", DirectoryRead, directory::search_domains, "Searches domains.";
-    "domain/delete", DirectoryWrite, directory::delete_domain, "Deletes a domain that has no users.";
-    "user/create", DirectoryWrite, directory::create_user, "Makes a user in a domain.";
-    "user/get", DirectoryRead, directory::get_user, "Shows one user.";
-    "user/set", DirectoryWrite, directory::set_user, "Changes a user.";
-    "user/search", DirectoryRead, directory::search_users, "Searches users.";
-    "user/delete", DirectoryWrite, directory::delete_user, "Deletes a user; the tokens go back into stock.";
-    "product/create", CatalogueWrite, directory::create_product, "Makes a product (token model).";
-    "product/get", DirectoryRead, directory::get_product, "Shows one product.";
-    "product/set", CatalogueWrite, directory::set_product, "Changes a product; its tokens keep what they have.";
-    "product/search", DirectoryRead, directory::search_products, "Searches products.";
-    "product/delete", CatalogueWrite, directory::delete_product, "Deletes a product that has no tokens.";
-    "repository/create", CatalogueWrite, directory::create_repository, "Makes a repository (stock).";
-    "repository/get", DirectoryRead, directory::get_repository, "Shows one repository.";
-    "repository/set", CatalogueWrite, directory::set_repository, "Changes a repository.";
-    "repository/search", DirectoryRead, directory::search_repositories, "Searches repositories.";
-    "repository/delete", CatalogueWrite, directory::delete_repository, "Deletes a repository that is empty.";
-    "token/create", TokenWrite, token::create, "Makes a token, and assigns it if a user is named.";
-    "token/get", TokenRead, token::get, "Shows one token.";
-    "token/set", TokenWrite, token::set, "Changes status, description or repository of a token.";
-    "token/search", TokenRead, token::search, "Searches tokens.";
-    "token/delete", TokenDelete, token::delete, "Deletes a token; with a user, only takes it back from that user.";
-    "token/reset", TokenWrite, token::reset, "Clears failures, lock, drift and a pending resync of a token.";
-    "token/syncToken", TokenWrite, token::sync, "Resyncs a token by two or three consecutive passcodes.";
-    "token/import", TokenWrite, token::import, "Imports tokens with their secrets from a file: all or none.";
-    "token/assign", TokenWrite, token::assign, "Assigns a token to a user, with a PIN if one is given.";
-    "token/unassign", TokenWrite, token::unassign, "Takes a token back from a user.";
-    "token/setPin", TokenWrite, token::set_pin, "Sets the PIN of a token's user, or removes it.";
-    "token/changePin", Verify, token::change_pin, "Changes a PIN for somebody who knows the old one.";
-    "token/unlock", TokenWrite, token::unlock, "Takes locks and failures off a token and its user.";
-    "token/enable", TokenWrite, token::enable, "Makes a disabled token usable again.";
-    "token/disable", TokenWrite, token::disable, "Makes a token unusable until it is enabled again.";
-    "token/lost", TokenWrite, token::lost, "Disables a lost token; a replacement takes over its users and PINs.";
-    "token/retire", TokenWrite, token::retire, "Takes a token out of service for good.";
-    "token/confine", TokenWrite, token::confine, "Forbids any further hand-out of a token's secret.";
-    "token/release", TokenRelease, token::release, "Allows the hand-out of a token's secret again.";
-    "token/batchAssignTokens", TokenWrite, token::batch_assign, "Assigns tokens to users by the rows of a CSV text: all or none.";
-    "token/getDownloadUrl", TokenExport, token::download_url, "Makes a link by which a software token's secret is fetched once.";
-    "token/retrieveCredential", TokenExport, token::retrieve, "Hands out the secret of a software token.";
-    "tokenAssignment/create", TokenWrite, assignment::create, "Assigns a token to a user.";
-    "tokenAssignment/get", TokenRead, assignment::get, "Shows one assignment.";
-    "tokenAssignment/set", TokenWrite, assignment::set, "Changes PIN, status, validity or priority of an assignment.";
-    "tokenAssignment/search", TokenRead, assignment::search, "Searches assignments of tokens to users.";
-    "tokenAssignment/sort", TokenWrite, assignment::sort, "Puts the assignments of a user into an order of priority.";
-    "tokenAssignment/getTokenQRCode", TokenExport, assignment::qr_code, "Hands out a software token's secret as a QR code.";
-    "tokenAssignment/delete", TokenWrite, assignment::delete, "Ends an assignment.";
-    "auth/verify", Verify, auth::verify, "Tells whether a passcode (with the PIN) is right, and spends it.";
-    "auth/listTokens", Verify, auth::list_tokens, "Lists the tokens of a user.";
-    "auth/listTokenAssignments", Verify, auth::list_assignments, "Lists the assignments of a user.";
-    "device/list", DeviceRead, device::list, "Lists the devices that are plugged in.";
-    "device/slots", DeviceRead, device::slots, "Lists the slots of a device and the tokens that live there.";
-    "device/program", DeviceProgram, device::program, "Puts a new secret into a slot and proves it.";
-    "device/calculate", DeviceCalculate, device::calculate, "Lets a device compute a passcode.";
-    "device/erase", DeviceProgram, device::erase, "Empties a slot; its token becomes stock again.";
-    "job/get", TokenRead, job::get, "Shows where a provisioning job stands.";
-    "job/search", TokenRead, job::search, "Searches provisioning jobs.";
-    "job/confirm", DeviceProgram, job::confirm, "Proves a job by a passcode that the device showed.";
+/// The kinds of results.
+pub enum Gives {
+    /// Nothing: an empty object.
+    Nothing,
+    /// What `return` asked for of a new object, its id at least.
+    Made(&'static Object),
+    /// What `return` asked for of an object.
+    Shown(&'static Object),
+    /// The same of many objects, and their number.
+    Rows(&'static Object),
+    /// Whether a passcode was accepted; if it was, what `return` asked for of its token.
+    Verdict,
+    /// A value of a type of its own.
+    Typed(fn(&mut SchemaGenerator) -> Schema),
+}
+
+const fn typed_result<T: JsonSchema>() -> Gives {
+    Gives::Typed(schema_of::<T>)
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
 }
 
 /// Finds a method by name.

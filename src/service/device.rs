@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::shown::{CapabilitiesShown, DeviceShown, List, SlotShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
@@ -59,40 +60,38 @@ pub fn unlock(code: Option<Zeroizing<String>>) -> Option<LockCode> {
 /// Lists what is plugged in.
 #[must_use]
 pub fn list(app: &App) -> Json {
-    let rows: Vec<Json> = app.devices.list().iter().map(show).collect();
-    json!({ "total": rows.len(), "rows": rows })
+    let devices = app.devices.list();
+    json!(List::of(devices.iter().map(show).collect()))
 }
 
-fn show(device: &DeviceView) -> Json {
+fn show(device: &DeviceView) -> DeviceShown<'_> {
     let info = device.info.as_ref();
     let capabilities = info.map(|info| {
         let can = &info.capabilities;
-        let algorithms: Vec<&str> =
-            can.algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect();
-        json!({
-            "algorithms": algorithms,
-            "digits": can.digits,
-            "hotp": can.hotp,
-            "totp": can.totp,
-            "calculate": can.calculate,
-            "touch": can.touch,
-        })
+        CapabilitiesShown {
+            algorithms: can.algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect(),
+            digits: &can.digits,
+            hotp: can.hotp,
+            totp: can.totp,
+            calculate: can.calculate,
+            touch: can.touch,
+        }
     });
-    json!({
-        "id": device.id.to_string(),
-        "driver": device.id.driver(),
-        "serial": device.id.serial(),
-        "maker": info.map(|info| info.maker.as_str()),
-        "model": info.map(|info| info.model.as_str()),
-        "firmware": info.map(|info| info.firmware.as_str()),
-        "transport": device.transport,
-        "station": Json::Null,
-        "place": device.place,
-        "state": device.state.as_str(),
-        "slots": info.and_then(|info| info.capabilities.max_slots),
-        "capabilities": capabilities,
-        "error": device.error,
-    })
+    DeviceShown {
+        id: device.id.to_string(),
+        driver: device.id.driver(),
+        serial: device.id.serial(),
+        maker: info.map(|info| info.maker.as_str()),
+        model: info.map(|info| info.model.as_str()),
+        firmware: info.map(|info| info.firmware.as_str()),
+        transport: device.transport,
+        station: None,
+        place: &device.place,
+        state: device.state.as_str(),
+        slots: info.and_then(|info| info.capabilities.max_slots),
+        capabilities,
+        error: device.error.as_deref(),
+    }
 }
 
 fn algorithm_name(algorithm: driver::Algorithm) -> &'static str {
@@ -113,29 +112,29 @@ pub async fn slots(app: &App, device: &DeviceId, unlock: Option<LockCode>) -> Re
     let tokens = app.store.read(move |reader| Ok::<_, Error>(reader.tokens_on(&id)?)).await?;
     let tokens: HashMap<_, _> =
         tokens.into_iter().map(|(slot, token, serial)| (slot, (token, serial))).collect();
-    let rows: Vec<Json> = slots
+    let rows = slots
         .iter()
         .map(|slot| {
             let name = slot.slot.to_string();
-            let token =
-                tokens.get(&name).map(|(token, serial)| json!({ "id": token.to_string(), "serial": serial }));
-            json!({
-                "slot": name,
-                "name": name,
-                "type": slot.kind.map(|kind| match kind {
+            SlotShown {
+                token: tokens
+                    .get(&name)
+                    .map(|(token, serial)| TokenShown { id: token.to_string(), serial: serial.clone() }),
+                slot: name.clone(),
+                name,
+                kind: slot.kind.map(|kind| match kind {
                     driver::Kind::Hotp => "HOTP",
                     driver::Kind::Totp => "TOTP",
                 }),
-                "algorithm": slot.algorithm.map(algorithm_name),
-                "digits": slot.digits,
-                "timer": slot.time_step,
-                "touch": slot.touch,
-                "inUse": slot.in_use,
-                "token": token,
-            })
+                algorithm: slot.algorithm.map(algorithm_name),
+                digits: slot.digits,
+                timer: slot.time_step,
+                touch: slot.touch,
+                in_use: slot.in_use,
+            }
         })
         .collect();
-    Ok(json!({ "total": rows.len(), "rows": rows }))
+    Ok(json!(List::of(rows)))
 }
 
 /// Lets a device compute a passcode: for a TOTP slot that of `time`, or of now.

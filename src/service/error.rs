@@ -12,14 +12,14 @@ use crate::store::StoreError;
 use crate::store::objects::{FindError, QueryError};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $name:literal;)*) => {
         /// What went wrong, for programs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Kind { $($(#[$doc])* $variant,)* }
+        pub enum Kind { $($(#[doc = $doc])+ $variant,)* }
 
         impl Kind {
-            /// Every kind with its number and name.
-            pub const ALL: &'static [(Self, i64, &'static str)] = &[$((Self::$variant, $code, $name),)*];
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The number on the wire.
             #[must_use]
@@ -31,6 +31,12 @@ macro_rules! kinds {
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means, for the documentation.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
         }
     };
@@ -243,9 +249,10 @@ mod tests {
 
     #[test]
     fn every_number_and_name_is_used_once() {
-        let numbers: HashSet<i64> = Kind::ALL.iter().map(|(_, code, _)| *code).collect();
-        let names: HashSet<&str> = Kind::ALL.iter().map(|(_, _, name)| *name).collect();
+        let numbers: HashSet<i64> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        let names: HashSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!((numbers.len(), names.len()), (Kind::ALL.len(), Kind::ALL.len()));
-        assert!(Kind::ALL.iter().all(|(_, code, _)| matches!(code, 101 | 242) || *code >= 1000));
+        assert!(numbers.iter().all(|code| matches!(code, 101 | 242) || *code >= 1000));
+        assert_eq!(Kind::UserNotFound.meaning(), "No such user.");
     }
 }

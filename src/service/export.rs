@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
 use super::random;
+use super::shown::CredentialShown;
 use crate::access::Caller;
 use crate::app::App;
 use crate::formats::key_uri::{key_uri, qr_png};
@@ -138,15 +139,15 @@ fn hand_out(reader: &Reader<'_>, token: TokenId, user: Option<UserId>) -> Result
         Otp::Hotp => ("OATH HOTP", None, Some(counter)),
         Otp::Totp { time_step } => ("OATH TOTP", Some(time_step.as_secs()), None),
     };
-    Ok(json!({
-        "serial": reader.serial_of(token)?,
-        "algorithm": algorithm,
-        "hash": parameters.algorithm.as_str(),
-        "digits": parameters.digits.get(),
-        "timer": timer,
-        "counter": counter,
-        "secret": base32::encode(base32::Alphabet::Rfc4648 { padding: false }, credential.secret.expose()),
-        "uri": uri.as_str(),
+    Ok(json!(CredentialShown {
+        serial: reader.serial_of(token)?,
+        algorithm,
+        hash: parameters.algorithm.as_str(),
+        digits: parameters.digits.get(),
+        timer,
+        counter,
+        secret: base32::encode(base32::Alphabet::Rfc4648 { padding: false }, credential.secret.expose()),
+        uri: uri.as_str(),
     }))
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::shown::{JobShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
 use crate::model::id::{JobId, TokenId};
@@ -31,20 +32,20 @@ pub async fn show(app: &App, job: JobId) -> Result<Json, Error> {
 
 /// The form of a job on the wire.
 fn shape(row: &Json) -> Json {
-    let token = Some(&row["token"]).filter(|token| !token["id"].is_null());
-    let error = row["error"].as_str().filter(|text| !text.is_empty());
-    json!({
-        "job": row["id"],
-        "action": row["action"],
-        "state": row["state"],
-        "step": row["state"],
-        "device": row["device"],
-        "slot": row["slot"],
-        "token": token,
-        "error": error,
-        "operator": row["operator"],
-        "dateCreated": row["dateCreated"],
-        "lastUpdated": row["lastUpdated"],
+    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    let of_token = |name: &str| row["token"][name].as_str().map(str::to_owned);
+    json!(JobShown {
+        job: text("id"),
+        action: text("action"),
+        state: text("state"),
+        step: text("state"),
+        device: text("device"),
+        slot: text("slot"),
+        token: of_token("id").zip(of_token("serial")).map(|(id, serial)| TokenShown { id, serial }),
+        error: Some(text("error")).filter(|text| !text.is_empty()),
+        operator: text("operator"),
+        date_created: text("dateCreated"),
+        last_updated: text("lastUpdated"),
     })
 }
 

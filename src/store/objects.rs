@@ -10,7 +10,7 @@ use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::Value as Json;
 
 pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, imported, search};
-pub use self::tables::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+pub use self::tables::{ALL, ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;
 
@@ -18,12 +18,17 @@ use crate::otp::time::Timestamp;
 pub struct Object {
     /// Its name on the wire.
     pub name: &'static str,
+    /// What it is, in one sentence.
+    pub about: &'static str,
     /// First letter of its ids.
     pub letter: char,
     table: &'static str,
-    attributes: &'static [Attribute],
-    links: &'static [Link],
-    collections: &'static [Collection],
+    /// Simple values.
+    pub attributes: &'static [Attribute],
+    /// References to one other object.
+    pub links: &'static [Link],
+    /// Other objects that belong to it.
+    pub collections: &'static [Collection],
     /// Which rows anybody may see: rows of an unfinished import are invisible.
     visible: Option<&'static str>,
     /// A table that counts the rows, and the attributes and links by which it can be asked.
@@ -46,10 +51,14 @@ struct Counted {
 }
 
 /// A simple value of an object. In SQL texts `{}` stands for the alias of the object's table.
-struct Attribute {
-    name: &'static str,
+pub struct Attribute {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What it says, with its unit.
+    pub about: &'static str,
+    /// Its type.
+    pub kind: Kind,
     column: &'static str,
-    kind: Kind,
     /// A table with at most one row for each object, joined when the attribute is asked for.
     extra: Option<Extra>,
 }
@@ -63,23 +72,31 @@ struct Extra {
 }
 
 /// A reference to one other object.
-struct Link {
-    name: &'static str,
+pub struct Link {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What the other object is to this one.
+    pub about: &'static str,
+    /// The kind of the other object.
+    pub target: &'static Object,
     column: &'static str,
-    target: &'static Object,
 }
 
 /// Other objects that belong to one.
-struct Collection {
-    name: &'static str,
-    target: &'static Object,
+pub struct Collection {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Which objects are in it.
+    pub about: &'static str,
+    /// Their kind.
+    pub target: &'static Object,
     /// Condition on the target's alias `{}`; `?1` is the id of the object.
     condition: &'static str,
 }
 
 /// How a column is read and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     /// An id of the kind with this letter.
     Id(char),
     /// Text.

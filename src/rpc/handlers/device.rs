@@ -10,6 +10,7 @@ use crate::service::device;
 use crate::service::erase::{self, EraseRequest};
 use crate::service::error::Error;
 use crate::service::program::{self, ProgramRequest, Target};
+use crate::service::shown::PasscodeShown;
 
 /// Longest wait for a job in one request, in seconds.
 const MOST_WAIT: f64 = 60.0;
@@ -51,7 +52,7 @@ pub(in crate::rpc) async fn calculate(cx: Context, params: DeviceCalculate) -> R
     let time = params.time.map(Timestamp::from_secs);
     let unlock = device::unlock(params.access_code);
     let passcode = device::calculate(&cx.app, &cx.caller, &id, &params.slot, time, unlock).await?;
-    Ok(Reply::Result(serde_json::json!({ "passcode": passcode.expose() })))
+    Ok(Reply::Result(serde_json::json!(PasscodeShown { passcode: passcode.expose() })))
 }
 
 pub(in crate::rpc) async fn erase(cx: Context, params: DeviceErase) -> Result<Reply, Error> {

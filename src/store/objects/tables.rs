@@ -3,17 +3,31 @@
 
 use super::{Attribute, Collection, Counted, Extra, Kind, Link, Object};
 
-const fn attribute(name: &'static str, column: &'static str, kind: Kind) -> Attribute {
-    Attribute { name, column, kind, extra: None }
+const fn attribute(name: &'static str, column: &'static str, kind: Kind, about: &'static str) -> Attribute {
+    Attribute { name, about, kind, column, extra: None }
 }
 
-const fn extra(name: &'static str, column: &'static str, kind: Kind, extra: Extra) -> Attribute {
-    Attribute { name, column, kind, extra: Some(extra) }
+const fn extra(
+    name: &'static str,
+    column: &'static str,
+    kind: Kind,
+    extra: Extra,
+    about: &'static str,
+) -> Attribute {
+    Attribute { name, about, kind, column, extra: Some(extra) }
 }
 
-const fn link(name: &'static str, column: &'static str, target: &'static Object) -> Link {
-    Link { name, column, target }
+const fn link(
+    name: &'static str,
+    column: &'static str,
+    target: &'static Object,
+    about: &'static str,
+) -> Link {
+    Link { name, about, target, column }
 }
+
+/// Every kind of object, in the order of the documentation.
+pub static ALL: &[&Object] = &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB];
 
 /// Rows of an unfinished import are there and must not be seen.
 const PUBLISHED: Option<&str> =
@@ -26,13 +40,14 @@ const USER_STATE: Extra = Extra { name: "state", table: "user_states", key: "use
 /// `domain`.
 pub static DOMAIN: Object = Object {
     name: "domain",
+    about: "A name space for users.",
     letter: 'd',
     table: "domains",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('d')),
-        attribute("name", "{}.name", Kind::AnyCase("{}.name_key")),
-        attribute("description", "{}.description", Kind::Text),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('d'), "Id, `d` and a number."),
+        attribute("name", "{}.name", Kind::AnyCase("{}.name_key"), "Name; unique, in any case."),
+        attribute("description", "{}.description", Kind::Text, "Free text."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
     ],
     links: &[],
     collections: &[],
@@ -43,30 +58,58 @@ pub static DOMAIN: Object = Object {
 /// `user`.
 pub static USER: Object = Object {
     name: "user",
+    about: "Somebody who logs in with tokens.",
     letter: 'u',
     table: "users",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('u')),
-        attribute("loginName", "{}.login_name", Kind::AnyCase("{}.login_key")),
-        attribute("firstName", "{}.first_name", Kind::Text),
-        attribute("lastName", "{}.last_name", Kind::Text),
-        attribute("email", "{}.email", Kind::Text),
-        attribute("mobile", "{}.mobile", Kind::Text),
-        attribute("telephone", "{}.telephone", Kind::Text),
-        attribute("userPrincipalName", "{}.principal_name", Kind::Text),
-        attribute("status", "{}.status", Kind::Text),
-        extra("failCount", "{}_state.failures", Kind::Integer, USER_STATE),
-        extra("lockedUntil", "{}_state.locked_until_ms", Kind::Time, USER_STATE),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('u'), "Id, `u` and a number."),
+        attribute(
+            "loginName",
+            "{}.login_name",
+            Kind::AnyCase("{}.login_key"),
+            "Login name; unique in its domain, in any case.",
+        ),
+        attribute("firstName", "{}.first_name", Kind::Text, "First name."),
+        attribute("lastName", "{}.last_name", Kind::Text, "Last name."),
+        attribute("email", "{}.email", Kind::Text, "E-mail address."),
+        attribute("mobile", "{}.mobile", Kind::Text, "Number of the mobile telephone."),
+        attribute("telephone", "{}.telephone", Kind::Text, "Telephone number."),
+        attribute(
+            "userPrincipalName",
+            "{}.principal_name",
+            Kind::Text,
+            "Name in a directory, such as `john@example.com`.",
+        ),
+        attribute(
+            "status",
+            "{}.status",
+            Kind::Text,
+            "`ACTIVE`, `INACTIVE`, `LOCKED` or `DISABLED`; only ACTIVE users are let in.",
+        ),
+        extra("failCount", "{}_state.failures", Kind::Integer, USER_STATE, "Failed verifies in a row."),
+        extra(
+            "lockedUntil",
+            "{}_state.locked_until_ms",
+            Kind::Time,
+            USER_STATE,
+            "End of the lock after too many failures; null if there was none.",
+        ),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
     ],
-    links: &[link("domain", "{}.domain_id", &DOMAIN)],
+    links: &[link("domain", "{}.domain_id", &DOMAIN, "Where the user belongs.")],
     collections: &[
         Collection {
             name: "tokens",
+            about: "Tokens assigned to the user.",
             target: &TOKEN,
             condition: "{}.id IN (SELECT token_id FROM assignments WHERE user_id = ?1)",
         },
-        Collection { name: "tokenAssignments", target: &ASSIGNMENT, condition: "{}.user_id = ?1" },
+        Collection {
+            name: "tokenAssignments",
+            about: "The assignments of these tokens.",
+            target: &ASSIGNMENT,
+            condition: "{}.user_id = ?1",
+        },
     ],
     visible: None,
     counted: None,
@@ -75,20 +118,41 @@ pub static USER: Object = Object {
 /// `product`.
 pub static PRODUCT: Object = Object {
     name: "product",
+    about: "A model of token: what its tokens compute and which driver writes them.",
     letter: 'p',
     table: "products",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('p')),
-        attribute("name", "{}.name", Kind::Text),
-        attribute("manufacturerCode", "{}.manufacturer_code", Kind::Text),
-        attribute("productCode", "{}.product_code", Kind::Text),
-        attribute("algorithm", "'OATH ' || {}.kind", Kind::Text),
-        attribute("hash", "{}.hash", Kind::Text),
-        attribute("digits", "{}.digits", Kind::Integer),
-        attribute("timer", "{}.time_step_seconds", Kind::Integer),
-        attribute("driver", "{}.driver", Kind::Text),
-        attribute("software", "{}.software", Kind::Bool),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('p'), "Id, `p` and a number."),
+        attribute("name", "{}.name", Kind::Text, "Name."),
+        attribute(
+            "manufacturerCode",
+            "{}.manufacturer_code",
+            Kind::Text,
+            "Code of the maker; with `productCode` unique.",
+        ),
+        attribute("productCode", "{}.product_code", Kind::Text, "Code of the model."),
+        attribute(
+            "algorithm",
+            "'OATH ' || {}.kind",
+            Kind::Text,
+            "`OATH HOTP` (RFC 4226) or `OATH TOTP` (RFC 6238).",
+        ),
+        attribute("hash", "{}.hash", Kind::Text, "`SHA1`, `SHA256` or `SHA512`."),
+        attribute("digits", "{}.digits", Kind::Integer, "Digits of a passcode."),
+        attribute(
+            "timer",
+            "{}.time_step_seconds",
+            Kind::Integer,
+            "Time step of TOTP in seconds; null for HOTP.",
+        ),
+        attribute("driver", "{}.driver", Kind::Text, "Driver that programs its tokens; empty if none does."),
+        attribute(
+            "software",
+            "{}.software",
+            Kind::Bool,
+            "Whether its tokens are apps: they get a secret when they are made, and it can be handed out.",
+        ),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
     ],
     links: &[],
     collections: &[],
@@ -99,16 +163,22 @@ pub static PRODUCT: Object = Object {
 /// `repository`.
 pub static REPOSITORY: Object = Object {
     name: "repository",
+    about: "A stock of tokens; repositories nest.",
     letter: 'r',
     table: "repositories",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('r')),
-        attribute("name", "{}.name", Kind::Text),
-        attribute("description", "{}.description", Kind::Text),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('r'), "Id, `r` and a number."),
+        attribute("name", "{}.name", Kind::Text, "Name; unique."),
+        attribute("description", "{}.description", Kind::Text, "Free text."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
     ],
-    links: &[link("parent", "{}.parent_id", &REPOSITORY)],
-    collections: &[Collection { name: "children", target: &REPOSITORY, condition: "{}.parent_id = ?1" }],
+    links: &[link("parent", "{}.parent_id", &REPOSITORY, "The repository that it lies in.")],
+    collections: &[Collection {
+        name: "children",
+        about: "The repositories that lie in it.",
+        target: &REPOSITORY,
+        condition: "{}.parent_id = ?1",
+    }],
     visible: None,
     counted: None,
 };
@@ -116,49 +186,118 @@ pub static REPOSITORY: Object = Object {
 /// `token`.
 pub static TOKEN: Object = Object {
     name: "token",
+    about: "A hardware token, or an app that works like one.",
     letter: 't',
     table: "tokens",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('t')),
-        attribute("serial", "{}.serial", Kind::Text),
-        attribute("identifier", "{}.identifier", Kind::Text),
-        attribute("status", "{}.status", Kind::Text),
-        attribute("description", "{}.description", Kind::Text),
-        attribute("device", "{}.device", Kind::Text),
-        attribute("slot", "{}.slot", Kind::Text),
-        attribute("exportable", "{}.exportable", Kind::Bool),
-        attribute("confined", "{}.confined", Kind::Bool),
-        extra("programmed", "({}_credential.token_id IS NOT NULL)", Kind::Bool, CREDENTIAL),
-        extra("algorithm", "'OATH ' || {}_credential.kind", Kind::Text, CREDENTIAL),
-        extra("hash", "{}_credential.hash", Kind::Text, CREDENTIAL),
-        extra("digits", "{}_credential.digits", Kind::Integer, CREDENTIAL),
-        extra("timer", "{}_credential.time_step_seconds", Kind::Integer, CREDENTIAL),
-        extra("counter", "{}_state.next_factor", Kind::Unsigned, TOKEN_STATE),
-        extra("drift", "{}_state.drift_steps", Kind::Integer, TOKEN_STATE),
-        extra("needsSync", "{}_state.needs_sync", Kind::Bool, TOKEN_STATE),
-        extra("failCount", "{}_state.failures", Kind::Integer, TOKEN_STATE),
-        extra("lockedUntil", "{}_state.locked_until_ms", Kind::Time, TOKEN_STATE),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
-        attribute("lastUpdated", "{}.updated_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('t'), "Id, `t` and a number."),
+        attribute("serial", "{}.serial", Kind::Text, "Serial number; unique."),
+        attribute(
+            "identifier",
+            "{}.identifier",
+            Kind::Text,
+            "The maker's name of it; the serial if none was given.",
+        ),
+        attribute(
+            "status",
+            "{}.status",
+            Kind::Text,
+            "`ACTIVE`, `DISABLED` or `DECEASED` (out of service for good).",
+        ),
+        attribute("description", "{}.description", Kind::Text, "Free text."),
+        attribute(
+            "device",
+            "{}.device",
+            Kind::Text,
+            "Device that holds its secret, such as `ykoath:12345678`; null if none does.",
+        ),
+        attribute("slot", "{}.slot", Kind::Text, "Slot of that device."),
+        attribute("exportable", "{}.exportable", Kind::Bool, "Whether its secret can be handed out."),
+        attribute("confined", "{}.confined", Kind::Bool, "Whether the hand-out of its secret is forbidden."),
+        extra(
+            "programmed",
+            "({}_credential.token_id IS NOT NULL)",
+            Kind::Bool,
+            CREDENTIAL,
+            "Whether it has a secret.",
+        ),
+        extra(
+            "algorithm",
+            "'OATH ' || {}_credential.kind",
+            Kind::Text,
+            CREDENTIAL,
+            "`OATH HOTP` or `OATH TOTP`; null without a secret.",
+        ),
+        extra("hash", "{}_credential.hash", Kind::Text, CREDENTIAL, "`SHA1`, `SHA256` or `SHA512`."),
+        extra("digits", "{}_credential.digits", Kind::Integer, CREDENTIAL, "Digits of a passcode."),
+        extra(
+            "timer",
+            "{}_credential.time_step_seconds",
+            Kind::Integer,
+            CREDENTIAL,
+            "Time step of TOTP in seconds; null for HOTP.",
+        ),
+        extra(
+            "counter",
+            "{}_state.next_factor",
+            Kind::Unsigned,
+            TOKEN_STATE,
+            "HOTP: the next counter that is accepted. TOTP: the next time step.",
+        ),
+        extra(
+            "drift",
+            "{}_state.drift_steps",
+            Kind::Integer,
+            TOKEN_STATE,
+            "How far the clock of the token is ahead of the server, in time steps.",
+        ),
+        extra(
+            "needsSync",
+            "{}_state.needs_sync",
+            Kind::Bool,
+            TOKEN_STATE,
+            "Whether it is let in only after a resync.",
+        ),
+        extra("failCount", "{}_state.failures", Kind::Integer, TOKEN_STATE, "Failed verifies in a row."),
+        extra(
+            "lockedUntil",
+            "{}_state.locked_until_ms",
+            Kind::Time,
+            TOKEN_STATE,
+            "End of the lock after too many failures; null if there was none.",
+        ),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
+        attribute("lastUpdated", "{}.updated_ms", Kind::Time, "When it was last changed."),
     ],
-    links: &[link("product", "{}.product_id", &PRODUCT), link("repository", "{}.repository_id", &REPOSITORY)],
+    links: &[
+        link("product", "{}.product_id", &PRODUCT, "Its model."),
+        link("repository", "{}.repository_id", &REPOSITORY, "Its stock."),
+    ],
     collections: &[
         Collection {
             name: "users",
+            about: "Users who have it.",
             target: &USER,
             condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1)",
         },
         Collection {
             name: "assignedUsers",
+            about: "Users who own it.",
             target: &USER,
             condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 1)",
         },
         Collection {
             name: "sharedUsers",
+            about: "Users who share it without owning it.",
             target: &USER,
             condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 0)",
         },
-        Collection { name: "tokenAssignments", target: &ASSIGNMENT, condition: "{}.token_id = ?1" },
+        Collection {
+            name: "tokenAssignments",
+            about: "The assignments to these users.",
+            target: &ASSIGNMENT,
+            condition: "{}.token_id = ?1",
+        },
     ],
     visible: PUBLISHED,
     counted: Some(Counted {
@@ -171,25 +310,69 @@ pub static TOKEN: Object = Object {
 /// `tokenAssignment`.
 pub static ASSIGNMENT: Object = Object {
     name: "tokenAssignment",
+    about: "That a user has a token, with the PIN for it.",
     letter: 'a',
     table: "assignments",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('a')),
-        attribute("status", "{}.status", Kind::Text),
-        attribute("priority", "{}.priority", Kind::Integer),
-        attribute("isOwner", "{}.is_owner", Kind::Bool),
-        attribute("starts", "{}.starts_ms", Kind::Time),
-        attribute("expires", "{}.expires_ms", Kind::Time),
-        attribute("usageLimit", "{}.usage_limit", Kind::Integer),
-        attribute("used", "{}.used", Kind::Integer),
-        attribute("hasPin", "({}.pin_mac IS NOT NULL)", Kind::Bool),
-        attribute("mustChangePin", "{}.must_change_pin", Kind::Bool),
-        attribute("pinNeverExpires", "{}.pin_never_expires", Kind::Bool),
-        attribute("lastChangePin", "{}.last_change_pin_ms", Kind::Time),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
-        attribute("lastUpdated", "{}.updated_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('a'), "Id, `a` and a number."),
+        attribute(
+            "status",
+            "{}.status",
+            Kind::Text,
+            "`ACTIVE`, `INACTIVE`, `LOCKED` or `DISABLED`; only ACTIVE ones are let in.",
+        ),
+        attribute(
+            "priority",
+            "{}.priority",
+            Kind::Integer,
+            "Order among the tokens of the user; the smallest number first.",
+        ),
+        attribute(
+            "isOwner",
+            "{}.is_owner",
+            Kind::Bool,
+            "Whether the user owns the token; false if it is shared.",
+        ),
+        attribute("starts", "{}.starts_ms", Kind::Time, "Not valid before; null for no limit."),
+        attribute("expires", "{}.expires_ms", Kind::Time, "Not valid from then on; null for no limit."),
+        attribute(
+            "usageLimit",
+            "{}.usage_limit",
+            Kind::Integer,
+            "How many logins it allows; 0 for no limit.",
+        ),
+        attribute("used", "{}.used", Kind::Integer, "How many logins it has seen."),
+        attribute(
+            "hasPin",
+            "({}.pin_mac IS NOT NULL)",
+            Kind::Bool,
+            "Whether a PIN stands in front of the passcode.",
+        ),
+        attribute(
+            "mustChangePin",
+            "{}.must_change_pin",
+            Kind::Bool,
+            "Whether the user is to change the PIN.",
+        ),
+        attribute(
+            "pinNeverExpires",
+            "{}.pin_never_expires",
+            Kind::Bool,
+            "Whether the PIN outlives the longest age of PINs.",
+        ),
+        attribute(
+            "lastChangePin",
+            "{}.last_change_pin_ms",
+            Kind::Time,
+            "When the PIN was last set; null for never.",
+        ),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
+        attribute("lastUpdated", "{}.updated_ms", Kind::Time, "When it was last changed."),
     ],
-    links: &[link("token", "{}.token_id", &TOKEN), link("user", "{}.user_id", &USER)],
+    links: &[
+        link("token", "{}.token_id", &TOKEN, "The token."),
+        link("user", "{}.user_id", &USER, "The user."),
+    ],
     collections: &[],
     visible: PUBLISHED,
     counted: None,
@@ -198,20 +381,26 @@ pub static ASSIGNMENT: Object = Object {
 /// `job`.
 pub static JOB: Object = Object {
     name: "job",
+    about: "Programming or erasing a slot of a device; outlives the request that started it.",
     letter: 'j',
     table: "jobs",
     attributes: &[
-        attribute("id", "{}.id", Kind::Id('j')),
-        attribute("action", "{}.action", Kind::Text),
-        attribute("state", "{}.state", Kind::Text),
-        attribute("device", "{}.device", Kind::Text),
-        attribute("slot", "{}.slot", Kind::Text),
-        attribute("error", "{}.error", Kind::Text),
-        attribute("operator", "{}.operator", Kind::Text),
-        attribute("dateCreated", "{}.created_ms", Kind::Time),
-        attribute("lastUpdated", "{}.updated_ms", Kind::Time),
+        attribute("id", "{}.id", Kind::Id('j'), "Id, `j` and a number."),
+        attribute("action", "{}.action", Kind::Text, "`program` or `erase`."),
+        attribute(
+            "state",
+            "{}.state",
+            Kind::Text,
+            "`reserved`, `writing`, `proving`, `awaiting_passcode`, `awaiting_touch`, `ready`, `undone` or `wipe_before_use`.",
+        ),
+        attribute("device", "{}.device", Kind::Text, "The device, such as `ykoath:12345678`."),
+        attribute("slot", "{}.slot", Kind::Text, "The slot."),
+        attribute("error", "{}.error", Kind::Text, "Why it is not ready; empty if all went well."),
+        attribute("operator", "{}.operator", Kind::Text, "Who started it."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was started."),
+        attribute("lastUpdated", "{}.updated_ms", Kind::Time, "When its state last changed."),
     ],
-    links: &[link("token", "{}.token_id", &TOKEN)],
+    links: &[link("token", "{}.token_id", &TOKEN, "Its token.")],
     collections: &[],
     visible: None,
     counted: None,

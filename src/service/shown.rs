@@ -1,0 +1,167 @@
+//! What devices, slots, jobs and handed-out secrets look like on the wire. Members that are `null` are not known or
+//! do not apply. The schemas of the API are read from these types.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A list that is shown whole.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct List<T> {
+    /// Number of rows.
+    total: usize,
+    /// The rows.
+    rows: Vec<T>,
+}
+
+impl<T> List<T> {
+    /// A list of these rows.
+    pub(super) fn of(rows: Vec<T>) -> Self {
+        Self { total: rows.len(), rows }
+    }
+}
+
+/// A token, by its names.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct TokenShown {
+    /// Id of the token.
+    pub(super) id: String,
+    /// Its serial number.
+    pub(super) serial: String,
+}
+
+/// A device that is plugged in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DeviceShown<'a> {
+    /// Its driver and serial number, such as `ykoath:12345678`.
+    pub(super) id: String,
+    /// Driver.
+    pub(super) driver: &'a str,
+    /// Serial number, once it has told one.
+    pub(super) serial: Option<&'a str>,
+    /// Who made it.
+    pub(super) maker: Option<&'a str>,
+    /// Its model.
+    pub(super) model: Option<&'a str>,
+    /// Version of its firmware.
+    pub(super) firmware: Option<&'a str>,
+    /// How it is reached, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// The workstation that lends the port; null for the server itself.
+    pub(super) station: Option<&'a str>,
+    /// Where it is plugged in, in the words of the system.
+    pub(super) place: &'a str,
+    /// `opening`, `ready`, `busy`, `locked` (it asks for its access code), `ambiguous` (two of one serial) or `failed`.
+    pub(super) state: &'a str,
+    /// Most credentials that it holds.
+    pub(super) slots: Option<u16>,
+    /// What it can do.
+    pub(super) capabilities: Option<CapabilitiesShown<'a>>,
+    /// Why it failed.
+    pub(super) error: Option<&'a str>,
+}
+
+/// What a device can do.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CapabilitiesShown<'a> {
+    /// Hash functions: `SHA1`, `SHA256`, `SHA512`.
+    pub(super) algorithms: Vec<&'a str>,
+    /// Lengths of passcodes.
+    pub(super) digits: &'a [u8],
+    /// Whether it does HOTP (RFC 4226).
+    pub(super) hotp: bool,
+    /// Whether it does TOTP (RFC 6238).
+    pub(super) totp: bool,
+    /// Whether it computes passcodes for the server.
+    pub(super) calculate: bool,
+    /// Whether it can ask for a touch.
+    pub(super) touch: bool,
+}
+
+/// A slot of a device.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct SlotShown<'a> {
+    /// What the methods call it.
+    pub(super) slot: String,
+    /// What the device calls it.
+    pub(super) name: String,
+    /// `HOTP` or `TOTP`.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<&'a str>,
+    /// `SHA1`, `SHA256` or `SHA512`.
+    pub(super) algorithm: Option<&'a str>,
+    /// Digits of a passcode.
+    pub(super) digits: Option<u8>,
+    /// Time step of TOTP in seconds.
+    pub(super) timer: Option<u32>,
+    /// Whether each passcode needs a touch.
+    pub(super) touch: Option<bool>,
+    /// Whether it holds a credential.
+    pub(super) in_use: bool,
+    /// The token whose credential it holds; null if it is none of ours.
+    pub(super) token: Option<TokenShown>,
+}
+
+/// A job.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct JobShown<'a> {
+    /// Its id.
+    pub(super) job: &'a str,
+    /// `program` or `erase`.
+    pub(super) action: &'a str,
+    /// `reserved`, `writing`, `proving`, `awaiting_passcode`, `awaiting_touch`, `ready`, `undone` or `wipe_before_use`.
+    pub(super) state: &'a str,
+    /// The same.
+    pub(super) step: &'a str,
+    /// The device.
+    pub(super) device: &'a str,
+    /// The slot.
+    pub(super) slot: &'a str,
+    /// Its token.
+    pub(super) token: Option<TokenShown>,
+    /// Why it is not ready.
+    pub(super) error: Option<&'a str>,
+    /// Who started it.
+    pub(super) operator: &'a str,
+    /// When it was started.
+    pub(super) date_created: &'a str,
+    /// When its state last changed.
+    pub(super) last_updated: &'a str,
+}
+
+/// What a device computed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PasscodeShown<'a> {
+    /// The passcode.
+    pub passcode: &'a str,
+}
+
+/// The secret of a software token, handed out.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CredentialShown<'a> {
+    /// Serial number of the token.
+    pub(super) serial: String,
+    /// `OATH HOTP` or `OATH TOTP`.
+    pub(super) algorithm: &'a str,
+    /// `SHA1`, `SHA256` or `SHA512`.
+    pub(super) hash: &'a str,
+    /// Digits of a passcode.
+    pub(super) digits: u8,
+    /// Time step of TOTP in seconds.
+    pub(super) timer: Option<u32>,
+    /// HOTP: the next counter.
+    pub(super) counter: Option<u64>,
+    /// The secret in base 32.
+    pub(super) secret: String,
+    /// All of it as an `otpauth:` address, as apps read it.
+    pub(super) uri: &'a str,
+}

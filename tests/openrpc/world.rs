@@ -1,0 +1,82 @@
+//! The few objects that the examples of the method table speak of.
+
+use firmware_fixtures::attach::VirtualBus;
+use firmware_fixtures::card::{Human, VirtualCard};
+use firmware_fixtures::credential::Credential;
+use firmware_fixtures::firmware::Firmware;
+use serde_json::{Value as Json, json};
+
+use crate::support::RFC_SECRET_HEX;
+use crate::support::in_process::InProcess;
+
+/// A server with that world, and the key whose job waits for a passcode.
+pub struct World {
+    pub server: InProcess,
+    waiting: VirtualCard,
+}
+
+impl World {
+    /// A passcode that the waiting key shows: its secret is another one each time.
+    pub fn passcode(&self) -> String {
+        self.waiting.press("fobd:87654321").expect("a passcode")
+    }
+
+    /// - `john.smith` has the token 10000001 with the PIN 1234.
+    /// - `jane.doe` has 10000007 to 10000012 and 10000017 with the same PIN, and the app `APP-1`.
+    /// - The tokens 10000001 to 10000020 have the secret of the RFCs.
+    /// - A YubiKey with a foreign credential is plugged in; another one was, and its job waits.
+    pub fn make() -> Self {
+        let server = InProcess::start(VirtualBus::new());
+        let client = &server.client;
+        client.ok("domain/create", json!({"attrs": {"name": "example.com", "description": "Head office"}}));
+        client.ok("domain/create", json!({"attrs": {"name": "old.example.com"}}));
+        for (login, email) in [("john.smith", "john.smith@example.com"), ("jane.doe", ""), ("left.early", "")]
+        {
+            let attrs = json!({"domain.name": "example.com", "loginName": login, "email": email});
+            client.ok("user/create", json!({ "attrs": attrs }));
+        }
+        for code in ["CARD", "OLD"] {
+            let attrs = json!({
+                "name": "Card", "manufacturerCode": "EX", "productCode": code, "algorithm": "OATH TOTP",
+            });
+            client.ok("product/create", json!({ "attrs": attrs }));
+        }
+        for (name, description) in [("Berlin", "Second floor"), ("Old cupboard", "")] {
+            let attrs = json!({"name": name, "description": description});
+            client.ok("repository/create", json!({ "attrs": attrs }));
+        }
+        let file: String =
+            (1..=20).map(|number| format!("{},{RFC_SECRET_HEX}\n", 10_000_000 + number)).collect();
+        let hotp = json!({"manufacturerCode": "OATH", "productCode": "HOTP"});
+        client.ok("token/import", json!({"attrs": {"product": hotp, "data": file}}));
+        let user = |login: &str| json!({"domain.name": "example.com", "loginName": login});
+        let assign = |serial: &str, login: &str, attrs: Json| {
+            let params = json!({"token": {"serial": serial}, "user": user(login), "attrs": attrs});
+            client.ok("token/assign", params);
+        };
+        assign("10000001", "john.smith", json!({"pin": "1234"}));
+        for number in [7, 8, 9, 10, 11, 12, 17] {
+            assign(&(10_000_000 + number).to_string(), "jane.doe", json!({"pin": "1234"}));
+        }
+        let app = json!({"manufacturerCode": "DN", "productCode": "MT"});
+        client.ok(
+            "token/create",
+            json!({"attrs": {"product": app, "serial": "APP-1", "user": user("jane.doe")}}),
+        );
+        client.ok("token/disable", json!({"token": {"serial": "10000011"}}));
+
+        let waiting = VirtualCard::new(Firmware::YUBIKEY_5_4_3, 87_654_321);
+        waiting.set_human(Human::NeverTouches);
+        let device = server.plug_in(&waiting);
+        let key = json!({"manufacturerCode": "YK", "productCode": "HOTP"});
+        client.ok(
+            "device/program",
+            json!({"device": device, "product": key, "attrs": {"touch": true}, "wait": 30}),
+        );
+        server.pull_out(&waiting);
+        let card = VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678);
+        card.install(Credential::hotp("Example:john", b"12345678901234567890", 0));
+        server.plug_in(&card);
+        Self { server, waiting }
+    }
+}
