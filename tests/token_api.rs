@@ -366,3 +366,41 @@ fn an_assignment_is_good_only_in_its_time_and_for_so_many_passcodes() {
     set(json!({"usageLimit": 0}));
     assert!(is_let_in("969429"));
 }
+
+#[test]
+fn a_token_file_of_the_original_system_is_told_by_its_content_and_imported() {
+    let server = server();
+    let client = &server.client;
+    let import = |codes: (&str, &str)| {
+        let product = json!({"manufacturerCode": codes.0, "productCode": codes.1});
+        let attrs = json!({"product": product, "data": include_str!("samples/deepnet.xml")});
+        client.call("token/import", json!({"attrs": attrs, "return": ["serial", "timer", "programmed"]}))
+    };
+    let error = import(("OATH", "HOTP")).unwrap_err();
+    assert_eq!(error.kind, "import.refused");
+    assert!(error.message.contains("DN/ST"), "{}", error.message);
+    let imported = import(("DN", "ST")).unwrap();
+    let rows = imported["rows"].as_array().unwrap();
+    assert_eq!(json!(rows.len()), imported["total"]);
+    assert!(rows.iter().all(|row| row["programmed"] == json!(true) && row["timer"] == json!(30)), "{rows:?}");
+    let again = import(("DN", "ST")).unwrap_err();
+    assert_eq!(again.kind, "object.exists", "an existing serial refuses the whole import");
+    assert_eq!(client.ok("token/search", json!({}))["total"], imported["total"]);
+}
+
+#[test]
+fn the_qr_code_of_a_software_token_is_a_picture() {
+    let server = server();
+    let client = &server.client;
+    let user = json!({"domain": {"name": "domain.com"}, "loginName": "john.smith"});
+    let product = json!({"manufacturerCode": "DN", "productCode": "MT"});
+    client.ok("token/create", json!({"attrs": {"product": product, "serial": "app", "user": user}}));
+    let picture =
+        client.ok("tokenAssignment/getTokenQRCode", json!({"user": user, "token": {"serial": "app"}}));
+    let bytes = base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD,
+        picture.as_str().expect("base64 text"),
+    )
+    .unwrap();
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+}
