@@ -158,6 +158,7 @@ printf '\nEvery answer was the expected one.\n'
 
 if [ "${KEEP:-}" = 1 ]; then
   programmed=()
+  trap 'exit 0' INT TERM # from here on, that is how it ends well
   cat <<TEXT
 
 Server and token keep running. In another terminal, in this folder:

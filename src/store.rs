@@ -4,7 +4,7 @@
 //! - [`Store::write`] runs any other change as a closure over [`Tx`], with a savepoint of its own.
 //! - [`Store::read`] runs on a connection that cannot write.
 //!
-//! Both kinds of change are answered only after their commit has reached the disk ([`writer`]).
+//! Both kinds of change are answered only after their commit has reached the disk (`store/writer.rs`).
 
 pub mod assignments;
 pub mod audit;

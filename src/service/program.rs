@@ -60,7 +60,7 @@ pub struct ProgramRequest {
 /// Starts a job and waits for its end as long as asked. Answers with the job as it stands then.
 ///
 /// # Errors
-/// Only from before the job: not-found kinds, [`Kind::SlotInUse`], [`Kind::DeviceUnsupported`] and the like.
+/// Only from before the job: not-found kinds, `slot.in_use`, `device.unsupported` and the like.
 /// What happens to the job itself is in its state and error.
 pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -> Result<Json, Error> {
     let device = device::find(app, &request.device)?;
