@@ -422,9 +422,9 @@ pub(super) struct AssignmentChangeAttrs {
     pub(super) expires: Option<Option<String>>,
     /// Accepted passcodes it is good for, 0 for no limit; counting starts afresh.
     pub(super) usage_limit: Option<u32>,
-    /// Whether the user is to change the PIN.
+    /// Whether the user is to change the PIN: told, not enforced.
     pub(super) must_change_pin: Option<bool>,
-    /// Whether the PIN outlives the longest age of PINs.
+    /// Kept as it is set; PINs have no age.
     pub(super) pin_never_expires: Option<bool>,
 }
 

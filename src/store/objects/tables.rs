@@ -352,13 +352,13 @@ pub static ASSIGNMENT: Object = Object {
             "mustChangePin",
             "{}.must_change_pin",
             Kind::Bool,
-            "Whether the user is to change the PIN.",
+            "Whether the user is to change the PIN: told, not enforced.",
         ),
         attribute(
             "pinNeverExpires",
             "{}.pin_never_expires",
             Kind::Bool,
-            "Whether the PIN outlives the longest age of PINs.",
+            "Kept as it is set; PINs have no age.",
         ),
         attribute(
             "lastChangePin",
