@@ -75,6 +75,7 @@ if [ -n "$real" ]; then
 else
   title "A private pcscd with a virtual reader, and an emulated YubiKey in it"
   coproc token { exec target/debug/virtual-token --pcscd "$dir/pcsc" 2>&1; }
+  # shellcheck disable=SC2154 # coproc sets it
   token_pid=$token_PID
   while read -r -t 20 line <&"${token[0]}"; do
     case $line in

@@ -1,26 +1,45 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need on Debian and Ubuntu; on other systems it names the packages.
 # usage: scripts/setup.sh [demo|test]     (test adds what only the tests use)
+# Run it as yourself: it asks sudo for the system's packages only. All else goes into .cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=${1:-test}
 packages=(gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd util-linux)
-if [ "$what" = test ]; then
-  packages+=(python3 python3-venv strace)
-fi
+tools=(gcc pkg-config pcscd unshare)
+case $what in
+  demo) ;;
+  test)
+    # ykman's PC/SC module is compiled for the Python that is there: no wheel of it for Linux exists.
+    packages+=(libpython3-dev python3 python3-venv strace)
+    tools+=(python3 strace)
+    ;;
+  *) echo "usage: scripts/setup.sh [demo|test]" >&2; exit 2 ;;
+esac
+PATH=$PATH:/usr/sbin:/sbin
 
 if ! command -v cargo >/dev/null; then
   echo "error: cargo is missing: install a Rust toolchain first (https://rustup.rs)" >&2
   exit 1
 fi
+oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+version=$(cargo --version | cut -d ' ' -f 2)
+if ! printf '%s\n' "$oldest" "$version" | sort --version-sort --check=quiet; then
+  echo "error: $(command -v cargo) is $version, and fobd needs $oldest or later (https://rustup.rs)" >&2
+  exit 1
+fi
 
 if ! command -v dpkg-query >/dev/null; then
-  echo "This is neither Debian nor Ubuntu. Install what these packages hold, then go on:" >&2
-  printf '  %s\n' "${packages[@]}" >&2
-  for tool in pcscd pkg-config unshare; do
-    command -v "$tool" >/dev/null || { echo "error: $tool is missing" >&2; exit 1; }
+  missing=()
+  for tool in "${tools[@]}"; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
   done
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "error: this is neither Debian nor Ubuntu, and ${missing[*]} is missing. Install what these packages hold:" >&2
+    printf '  %s\n' "${packages[@]}" >&2
+    exit 1
+  fi
 else
   missing=()
   for package in "${packages[@]}"; do
@@ -34,19 +53,32 @@ else
     fi
     echo "setup: installing ${missing[*]} (${root[*]:-as root})"
     apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq)
-    "${apt[@]}" update
+    # Somebody else's broken package source is no reason to stop: the installation will tell.
+    "${apt[@]}" update || true
     "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
   fi
 fi
 
-# Clients that nobody here wrote, for the tests that compare notes with them.
-if [ "$what" = test ]; then
-  venv=.cache/venv
-  if ! cmp -s tests/requirements.txt "$venv/requirements.txt"; then
-    echo "setup: Python clients into $venv"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
-    cp tests/requirements.txt "$venv/requirements.txt"
-  fi
+# The private pcscd of tests and demo needs a mount namespace. Ubuntu 24.04 and containers keep it from users.
+namespace=(unshare --mount)
+[ "$(id -u)" = 0 ] || namespace+=(--map-root-user)
+if ! "${namespace[@]}" true 2>/dev/null; then
+  echo "warning: '${namespace[*]}' is refused here, so tests and demo cannot run a pcscd of their own." >&2
+  echo "  on Ubuntu, until the next boot: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0" >&2
+  echo "  in a container: give it CAP_SYS_ADMIN" >&2
+fi
+
+[ "$what" = test ] || exit 0
+
+# Clients that nobody here wrote, for the tests that compare notes with them. Each folder has a stamp that is written
+# last: what was asked for, and where, since a Python environment can neither be moved nor survive another Python.
+venv=.cache/venv
+stamp() { pwd; python3 --version; cat "$@"; }
+
+if ! stamp tests/requirements.txt | cmp -s - "$venv/stamp"; then
+  echo "setup: Python clients into $venv"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+  stamp tests/requirements.txt >"$venv/stamp"
 fi
