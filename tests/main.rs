@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 mod api;
+mod clients;
 mod concurrency;
 mod crash;
 mod dependencies;

@@ -12,7 +12,7 @@ use firmware_fixtures::vpcd::VpcdCard;
 use serde_json::{Value as Json, json};
 
 use crate::support::client::Client;
-use crate::support::program::{Installation, Server, python_tool};
+use crate::support::program::{Installation, Server, python_tool, run};
 use crate::support::{
     alice, alice_is_let_in, eventually, furnish, product, token_is_let_in, wait_for_device,
 };
@@ -87,14 +87,6 @@ impl Bench {
         command.args(["--reader", &self.reader(), "oath", "accounts"]).args(words);
         run(&mut command)
     }
-}
-
-/// Runs a program that must succeed, and returns what it prints.
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("the program runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
 }
 
 /// The TOTP step of 30 s that the system's clock is in.

@@ -207,3 +207,26 @@ pub fn python_tool(name: &str) -> Command {
     assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     Command::new(path)
 }
+
+/// Node.js, about to run a script of `tests/clients` with the packages that `scripts/setup.sh test` has installed.
+pub fn node_tool(script: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let node = root.join(".cache/node/bin/node");
+    assert!(node.exists(), "{} is missing: run `make setup`", node.display());
+    let mut command = Command::new(node);
+    command.env("NODE_PATH", root.join(".cache/node/node_modules")).arg(client_script(script));
+    command
+}
+
+/// Runs a program that must succeed, and returns what it prints.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the program runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// A client in another language.
+pub fn client_script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
