@@ -1,0 +1,49 @@
+//! Verify, and what a login has to know of a user.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::SecretText;
+use crate::rpc::schemas::{Return, Secret};
+use crate::service::inventory::Selector;
+
+/// `auth/listTokens` and `auth/listTokenAssignments`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct ListOfUser {
+    /// The user.
+    pub(in crate::rpc) user: Selector,
+    /// Only this token.
+    pub(in crate::rpc) token: Option<Selector>,
+    /// Named by clients of the original; everything here is one application.
+    #[serde(rename = "application")]
+    pub(in crate::rpc) _application: Option<Json>,
+    #[serde(default, rename = "return")]
+    #[schemars(with = "Return")]
+    pub(in crate::rpc) wanted: Vec<Json>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct Verify {
+    /// Who asks to be let in; all their tokens are tried, in order of priority.
+    pub(in crate::rpc) user: Option<Selector>,
+    /// Try only this token. It or `user` must be given.
+    pub(in crate::rpc) token: Option<Selector>,
+    /// What was typed.
+    pub(in crate::rpc) credential: VerifyCredential,
+    /// Address of the client that asks, 1 to 64 bytes: its failures count together.
+    pub(in crate::rpc) source: Option<String>,
+    #[serde(default, rename = "return")]
+    #[schemars(with = "Return")]
+    pub(in crate::rpc) wanted: Vec<Json>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct VerifyCredential {
+    /// PIN and passcode in one text, the PIN in front.
+    #[schemars(with = "Secret")]
+    pub(in crate::rpc) otp: SecretText,
+}
