@@ -32,9 +32,25 @@ pub struct EraseRequest {
 /// [`Kind::SlotEmpty`], [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
 pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Result<Json, Error> {
     let device = device::find(app, &request.device)?;
-    let (place, slot, by) = (device.id.to_string(), request.slot.clone(), caller.clone());
-    let id = app
-        .store
+    // A caller that goes away must not leave the two halves apart, so both run by themselves.
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let (server, by) = (Arc::clone(app), caller.clone());
+    app.spawn(async move {
+        let erased = async {
+            let job = begin(&server, &by, &device.id, &request.slot).await?;
+            run(&server, &by, job, device.id, request).await?;
+            Ok::<_, Error>(job)
+        };
+        let _ = done.send(erased.await);
+    });
+    let id = finished.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
+    job::show(app, id).await
+}
+
+/// Writes the job down.
+async fn begin(app: &App, caller: &Caller, device: &DeviceId, slot: &str) -> Result<JobId, Error> {
+    let (place, slot, by) = (device.to_string(), slot.to_owned(), caller.clone());
+    app.store
         .write(move |tx| {
             give_up_waiting(tx, &by, &place, &slot)?;
             refuse_busy_slot(tx.reader(), &place, &slot)?;
@@ -53,15 +69,7 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
             tx.move_job(job, JobState::Writing, "")?;
             Ok::<_, Error>(job)
         })
-        .await?;
-    // A caller that goes away must not leave the two halves apart, so the rest runs by itself.
-    let (done, finished) = tokio::sync::oneshot::channel();
-    let (server, by) = (Arc::clone(app), caller.clone());
-    app.spawn(async move {
-        let _ = done.send(run(&server, &by, id, device.id, request).await);
-    });
-    finished.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
-    job::show(app, id).await
+        .await
 }
 
 async fn run(

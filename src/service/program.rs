@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::reserve::{refuse_early, reserve};
 use self::run::Run;
-use super::error::Error;
+use super::error::{Error, Kind};
 use super::inventory::Selector;
 use super::{create, device, job};
 use crate::access::Caller;
@@ -77,15 +77,23 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     let taken: Vec<String> =
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();
-    let seen = device.clone();
-    let reserved = app.store.write(move |tx| reserve(tx, &by, &seen, &request, &taken)).await?;
-    let id = reserved.job;
-    let run = Run { app: Arc::clone(app), device: device.id, unlock, touch, caller: caller.clone() };
+    let run = Run { app: Arc::clone(app), device: device.id.clone(), unlock, touch, caller: caller.clone() };
+    let (told, reserved) = tokio::sync::oneshot::channel();
     let (done, finished) = tokio::sync::oneshot::channel::<()>();
+    // From here on it runs by itself: a caller that goes away while the job is saved must not leave one behind that
+    // nobody works on.
     app.spawn(async move {
-        run.finish(reserved).await;
+        let saved = run.app.store.write(move |tx| reserve(tx, &by, &device, &request, &taken)).await;
+        match saved {
+            Ok(reserved) => {
+                let _ = told.send(Ok(reserved.job));
+                run.finish(reserved).await;
+            }
+            Err(error) => drop(told.send(Err(error))),
+        }
         drop(done);
     });
+    let id = reserved.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
     // Without an answer in time the caller asks again by `job/get`.
     let _ = tokio::time::timeout(wait, finished).await;
     job::show(app, id).await

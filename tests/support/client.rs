@@ -10,6 +10,8 @@ use serde_json::{Value as Json, json};
 pub const ADMIN: &str = "admin";
 /// Password of that admin.
 pub const PASSWORD: &str = "correct-horse-battery";
+/// Largest answer that a test takes.
+const MOST_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Calls one server.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ impl Client {
     /// The same for a body that need not be text.
     pub fn post_bytes(&self, path: &str, body: &[u8]) -> Result<(u16, Json), ureq::Error> {
         let mut answer = self.send(path, "application/json", body)?;
-        let text = answer.body_mut().read_to_string()?;
+        let text = answer.body_mut().with_config().limit(MOST_ANSWER_BYTES).read_to_string()?;
         Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Json::Null)))
     }
 

@@ -1,0 +1,92 @@
+//! Defects that a review found, each as the fact that holds now.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use firmware_fixtures::attach::VirtualBus;
+use firmware_fixtures::card::VirtualCard;
+use firmware_fixtures::firmware::Firmware;
+use fobd::access::Caller;
+use fobd::model::id::{AssignmentId, TokenId, UserId};
+use fobd::model::role::Role;
+use fobd::model::status::AssignmentStatus;
+use fobd::service::erase::{self, EraseRequest};
+use fobd::service::error::Error;
+use fobd::service::inventory::Selector;
+use fobd::service::program::{self, ProgramRequest, Target};
+use fobd::store::assignments::NewAssignment;
+use serde_json::{Value as Json, json};
+
+use crate::support::client::Client;
+use crate::support::in_process::InProcess;
+use crate::support::{
+    RFC_SECRET_HEX, alice, alice_is_let_in, furnish, give_alice_a_token, import_hotp, product,
+    token_is_let_in, wait_for_job,
+};
+
+/// Passcodes of RFC 4226 appendix D, by counter.
+const RFC: [&str; 10] =
+    ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"];
+
+fn server() -> InProcess {
+    let server = InProcess::start(VirtualBus::new());
+    furnish(&server.client);
+    server
+}
+
+fn token(serial: &str) -> Json {
+    json!({"token": {"serial": serial}})
+}
+
+fn admin() -> Caller {
+    Caller { name: "admin".to_owned(), role: Role::Admin }
+}
+
+/// Lets a request get as far as the writer, which is busy, gives the request up there, and lets the writer go on.
+fn give_up_while_it_is_saved<T>(server: &InProcess, request: impl Future<Output = T>) {
+    let (go, wait) = channel::<()>();
+    let (app, behind) = (Arc::clone(&server.app), Arc::clone(&server.app));
+    server.block_on(async move {
+        let (begun, busy) = tokio::sync::oneshot::channel();
+        let writer = tokio::spawn(async move {
+            let work = app.store.write(move |_| {
+                let _ = begun.send(());
+                let _ = wait.recv();
+                Ok::<_, Error>(())
+            });
+            work.await
+        });
+        busy.await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(3), request).await.is_err(), "it must wait");
+        drop(go);
+        writer.await.unwrap().unwrap();
+        // The writer takes one after the other: what the request asked of it is done before this.
+        behind.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_comes_to_its_end_though_its_caller_goes_away_while_it_is_reserved() {
+    let server = server();
+    let client = &server.client;
+    let id = server.plug_in(&VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678));
+    let Json::Object(model) = product("OH") else { panic!("an object") };
+    let request = ProgramRequest {
+        device: id.parse().unwrap(),
+        slot: None,
+        target: Target::Product(Selector::Attributes(model), None),
+        user: None,
+        pin: None,
+        touch: false,
+        unlock: None,
+        wait: Duration::ZERO,
+    };
+    give_up_while_it_is_saved(&server, program::program(&server.app, &admin(), request));
+    wait_for_job(client, &json!("j1"), "ready");
+    let request =
+        EraseRequest { device: id.parse().unwrap(), slot: "fobd:12345678".to_owned(), unlock: None };
+    give_up_while_it_is_saved(&server, erase::erase(&server.app, &admin(), request));
+    wait_for_job(client, &json!("j2"), "ready");
+    assert!(!token_is_let_in(client, "12345678", RFC[0]));
+}
