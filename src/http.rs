@@ -39,7 +39,8 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
     Router::new()
         .merge(api)
-        .route("/provision/{link}", get(provision))
+        // A look at the head, as previews take it, would spend the link and hand out nothing.
+        .route("/provision/{link}", get(provision).head(|| async { StatusCode::METHOD_NOT_ALLOWED }))
         .route("/openrpc.json", get(|| async { Json(openrpc::document()) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

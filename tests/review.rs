@@ -39,6 +39,40 @@ fn token(serial: &str) -> Json {
     json!({"token": {"serial": serial}})
 }
 
+fn make_bob(client: &Client) -> Json {
+    client.ok("user/create", json!({"attrs": {"domain.name": "acme", "loginName": "bob"}}));
+    json!({"domain": {"name": "acme"}, "loginName": "bob"})
+}
+
+#[test]
+fn a_link_is_worth_nothing_once_its_user_has_lost_the_token() {
+    let server = server();
+    let client = &server.client;
+    let bob = make_bob(client);
+    let mobile = json!({"manufacturerCode": "DN", "productCode": "MT"});
+    client.ok("token/create", json!({"attrs": {"product": mobile, "serial": "APP", "user": alice()}}));
+    let link = client.ok("token/getDownloadUrl", json!({"token": {"serial": "APP"}, "user": alice()}));
+    client.ok("token/unassign", json!({"token": {"serial": "APP"}, "user": alice()}));
+    client.ok("token/assign", json!({"token": {"serial": "APP"}, "user": bob}));
+    let path = link.as_str().unwrap().strip_prefix(&client.base).unwrap().to_owned();
+    let (status, text) = client.get(&path).unwrap();
+    assert_eq!((status, text.contains("secret")), (410, false), "{text}");
+}
+
+#[test]
+fn a_look_at_the_head_of_a_link_does_not_spend_it() {
+    let server = server();
+    let client = &server.client;
+    let mobile = json!({"manufacturerCode": "DN", "productCode": "MT"});
+    client.ok("token/create", json!({"attrs": {"product": mobile, "serial": "APP"}}));
+    let link = client.ok("token/getDownloadUrl", token("APP"));
+    let link = link.as_str().unwrap();
+    let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let head = ureq::Agent::from(config).head(link).call().unwrap();
+    assert_eq!(head.status().as_u16(), 405);
+    assert_eq!(client.get(link.strip_prefix(&client.base).unwrap()).unwrap().0, 200);
+}
+
 fn admin() -> Caller {
     Caller { name: "admin".to_owned(), role: Role::Admin }
 }

@@ -72,15 +72,20 @@ pub async fn link(app: &App, caller: &Caller, whose: Whose, base: Option<String>
 /// Spends a link and hands the secret out.
 ///
 /// # Errors
-/// [`Kind::LinkInvalid`] for one that is spent, too old or unknown; [`Kind::Confined`], and it is spent then.
+/// [`Kind::LinkInvalid`] for one that is spent, too old or unknown, or whose user no longer has the token;
+/// [`Kind::Confined`], and it is spent then.
 pub async fn fetch(app: &App, link: &str) -> Result<Json, Error> {
     let hash = hash(link);
     app.store
         .write(move |tx| {
             let Some((token, user)) = tx.take_download(&hash)? else {
-                return Ok(Err(Error::new(Kind::LinkInvalid, "the link is spent, too old or unknown")));
+                return Ok(Err(link_invalid()));
             };
-            let outcome = hand_out(tx.reader(), token, user);
+            // Who has the token by now must not share its secret with whom it was taken from.
+            let outcome = match user {
+                Some(user) if tx.reader().assignment_of(token, user)?.is_none() => Err(link_invalid()),
+                _ => hand_out(tx.reader(), token, user),
+            };
             let mut entry = Caller::by_link().did("token/download");
             (entry.token, entry.user) = (Some(token), user);
             entry.outcome = if outcome.is_ok() { "handed_out" } else { "refused" };
@@ -176,6 +181,10 @@ fn refuse_hand_out(reader: &Reader<'_>, token: TokenId) -> Result<(), Error> {
         return Err(no_secret());
     }
     Ok(())
+}
+
+fn link_invalid() -> Error {
+    Error::new(Kind::LinkInvalid, "the link is spent, too old or unknown")
 }
 
 fn no_secret() -> Error {
