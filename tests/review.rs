@@ -73,6 +73,75 @@ fn a_look_at_the_head_of_a_link_does_not_spend_it() {
     assert_eq!(client.get(link.strip_prefix(&client.base).unwrap()).unwrap().0, 200);
 }
 
+#[test]
+fn a_wrong_return_list_is_found_out_before_anything_is_spent_or_made() {
+    let server = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    let question = json!({
+        "user": alice(), "credential": {"otp": format!("1234{}", RFC[0])}, "return": ["nonsense"]
+    });
+    assert_eq!(client.error("auth/verify", question).kind, "attribute.unknown");
+    assert!(alice_is_let_in(client, &format!("1234{}", RFC[0])));
+
+    import_hotp(client, &format!("1002,{RFC_SECRET_HEX}\n"));
+    let assign = json!({"attrs": {"token": {"serial": "1002"}, "user": alice()}, "return": ["nonsense"]});
+    assert_eq!(client.error("tokenAssignment/create", assign).kind, "attribute.unknown");
+    assert_eq!(client.ok("tokenAssignment/search", json!({}))["total"], 1);
+}
+
+#[test]
+fn the_answers_of_a_batch_are_bounded() {
+    let server = server();
+    let calls: Vec<Json> =
+        (0..1000).map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "rpc.discover"})).collect();
+    let body = Json::from(calls).to_string();
+    let client = server.with_role("station");
+    let (status, answers) = client.post("/rpc", &body).unwrap();
+    let answers = answers.as_array().unwrap();
+    assert_eq!((status, answers.len()), (200, 1000));
+    assert!(answers[0]["result"].is_object());
+    let last = &answers[999]["error"];
+    assert_eq!((&last["data"]["kind"], &answers[999]["id"]), (&json!("answer.too_large"), &json!(999)));
+}
+
+#[test]
+fn a_long_return_list_is_refused_before_it_is_spelled_out() {
+    let server = server();
+    let stars = vec!["*"; 300_000];
+    let started = std::time::Instant::now();
+    let error = server.client.error("token/search", json!({ "return": stars }));
+    assert_eq!(error.message, "`return` may have at most 500 attributes");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_verifier_is_not_shown_who_the_users_are() {
+    let server = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    client.ok("user/set", json!({"user": alice(), "attrs": {"mobile": "+49 170 1"}}));
+    let verifier = server.with_role("verifier");
+    for wanted in [
+        json!(["user.mobile"]),
+        json!([{"user": ["mobile"]}]),
+        json!(["user"]),
+        json!(["token.serial", "user.domain.name"]),
+    ] {
+        let asked = json!({"user": alice(), "return": wanted});
+        assert_eq!(verifier.error("auth/listTokenAssignments", asked).kind, "permission.denied", "{wanted}");
+    }
+    let question = json!({
+        "user": alice(), "credential": {"otp": format!("1234{}", RFC[0])},
+        "return": ["serial", {"users": [{"elements": ["mobile"]}]}]
+    });
+    assert_eq!(verifier.error("auth/verify", question.clone()).kind, "permission.denied");
+    assert_eq!(client.ok("auth/verify", question)["users"], json!({"elements": [{"mobile": "+49 170 1"}]}));
+    let shown =
+        verifier.ok("auth/listTokens", json!({"user": alice(), "return": ["serial", "product.name"]}));
+    assert_eq!(shown["rows"], json!([{"serial": "1001", "product.name": "YubiKey OATH HOTP"}]));
+}
+
 fn admin() -> Caller {
     Caller { name: "admin".to_owned(), role: Role::Admin }
 }

@@ -13,11 +13,21 @@ use super::params::SearchParams;
 use super::{Context, Reply};
 use crate::service::error::Error;
 use crate::service::inventory::{self, Which};
-use crate::store::objects::Object;
+use crate::store::Reader;
+use crate::store::objects::{self, Object};
 
 async fn search(cx: Context, object: &'static Object, params: SearchParams) -> Result<Reply, Error> {
     let found: Json = inventory::search(&cx.app.store, object, params.into()).await?;
     Ok(Reply::Result(found))
+}
+
+/// Refuses a wrong `return` list while nothing is done yet.
+async fn checked(cx: &Context, object: &'static Object, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
+    let read = move |reader: &Reader<'_>| {
+        objects::get(reader, object, 0, &wanted)?;
+        Ok(wanted)
+    };
+    cx.app.store.read(read).await
 }
 
 async fn get(

@@ -15,6 +15,8 @@ const INVALID_PARAMS: i64 = -32602;
 
 /// Most calls of one batch.
 const MOST_CALLS: usize = 1000;
+/// Once the answers of a batch are larger than this, its other calls are refused: all of them lie in memory at once.
+const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Answers a body. `None` where nothing may be answered: it held notifications only.
 pub async fn answer(context: &Context, body: &[u8]) -> Option<Json> {
@@ -24,9 +26,14 @@ pub async fn answer(context: &Context, body: &[u8]) -> Option<Json> {
             Some(invalid(&Json::Null, "a batch may hold at most 1000 calls"))
         }
         Ok(Json::Array(calls)) => {
-            let mut answers = Vec::new();
+            let (mut answers, mut size) = (Vec::new(), 0);
             for call in calls {
-                answers.extend(one(context, call).await);
+                let answer = match call.get("id") {
+                    Some(id) if size > MOST_ANSWER_BYTES => Some(too_large(id)),
+                    _ => one(context, call).await,
+                };
+                size += answer.as_ref().map_or(0, |answer| answer.to_string().len());
+                answers.extend(answer);
             }
             if answers.is_empty() { None } else { Some(Json::Array(answers)) }
         }
@@ -105,6 +112,11 @@ pub fn code_of(kind: Kind) -> i64 {
         Kind::UnknownMethod => METHOD_NOT_FOUND,
         kind => kind.code(),
     }
+}
+
+fn too_large(id: &Json) -> Json {
+    let problem = "the answers of the batch are too large: this call was not made, send fewer at once";
+    failure(id, Kind::TooLarge.code(), problem, Kind::TooLarge.name())
 }
 
 fn invalid(id: &Json, message: &str) -> Json {

@@ -47,6 +47,7 @@ pub const GENERAL_ERRORS: &[Kind] = &[
     Kind::Ambiguous,
     Kind::Forbidden,
     Kind::TooSlow,
+    Kind::TooLarge,
 ];
 
 /// A call and its result.

@@ -63,6 +63,8 @@ kinds! {
     Ambiguous = 1006, "selector.ambiguous";
     /// A search that would take too long.
     TooSlow = 1008, "search.too_slow";
+    /// The answers of a batch became too large: the rest of its calls was not made.
+    TooLarge = 1009, "answer.too_large";
     /// The caller's role does not allow it.
     Forbidden = 1007, "permission.denied";
     /// A verify was refused. Never says why.

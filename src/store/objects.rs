@@ -9,7 +9,7 @@ mod tables;
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::Value as Json;
 
-pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, imported, search};
+pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, imported, search, shows};
 pub use self::tables::{ALL, ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;

@@ -4,6 +4,7 @@ use super::super::params::{
     AssignmentAttrs, AssignmentGet, AssignmentOnly, AssignmentSet, AssignmentSort, Create, SearchParams,
 };
 use super::super::{Context, Reply};
+use super::checked;
 use super::token::both;
 use crate::model::status::AssignmentStatus;
 use crate::otp::time::Timestamp;
@@ -15,12 +16,13 @@ use crate::store::objects;
 
 pub(in crate::rpc) async fn create(cx: Context, params: Create<AssignmentAttrs>) -> Result<Reply, Error> {
     let AssignmentAttrs { token, user, pin, is_owner } = params.attrs;
+    let mut wanted = params.wanted;
+    wanted.insert(0, "id".into());
+    let wanted = checked(&cx, &objects::ASSIGNMENT, wanted).await?;
     let (token, user) = both(&cx, token, Some(user)).await?;
     let user = user.ok_or_else(|| Error::not_found("user"))?;
     let grant = Grant { token, user, pin, shared: !is_owner };
     let id = assign::assign(&cx.app.store, &cx.caller, "tokenAssignment/create", grant).await?;
-    let mut wanted = params.wanted;
-    wanted.insert(0, "id".into());
     let shown = cx
         .app
         .store

@@ -1,10 +1,12 @@
 //! Verify, and what a login has to know of a user.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
+use super::checked;
 use crate::model::id::{TokenId, UserId};
+use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::verify::{self, Answer, Question};
@@ -22,6 +24,7 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
     if source.as_ref().is_some_and(|source| source.len() > MOST_SOURCE_BYTES || source.is_empty()) {
         return Err(Error::invalid("source", "must be a client address of 1 to 64 bytes"));
     }
+    let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
     let (user, token) = cx
         .app
         .store
@@ -54,6 +57,16 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
     }
 }
 
+/// Refuses a `return` list that is wrong, or that shows users to a caller who may not see them: who asks whether a
+/// passcode is right has named its user, and needs no more of the directory.
+async fn permitted(cx: &Context, object: &'static Object, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
+    let wanted = checked(cx, object, wanted).await?;
+    if !cx.caller.role.grants(Permission::DirectoryRead) && objects::shows(object, &wanted, &objects::USER)? {
+        return Err(Error::new(Kind::Forbidden, "`return` names users: you are not allowed to see them"));
+    }
+    Ok(wanted)
+}
+
 /// Finds what a selector names: `None` if none was given, `Some(None)` if nothing fits.
 fn named(
     reader: &Reader<'_>,
@@ -73,7 +86,8 @@ fn named(
 }
 
 pub(in crate::rpc) async fn list_tokens(cx: Context, params: ListOfUser) -> Result<Reply, Error> {
-    let wanted = [json!({ "tokens": [{ "elements": params.wanted }] })];
+    let wanted = permitted(&cx, &objects::TOKEN, params.wanted).await?;
+    let wanted = [json!({ "tokens": [{ "elements": wanted }] })];
     let shown = cx
         .app
         .store
@@ -87,6 +101,7 @@ pub(in crate::rpc) async fn list_tokens(cx: Context, params: ListOfUser) -> Resu
 }
 
 pub(in crate::rpc) async fn list_assignments(cx: Context, params: ListOfUser) -> Result<Reply, Error> {
+    let wanted = permitted(&cx, &objects::ASSIGNMENT, params.wanted).await?;
     let found = cx
         .app
         .store
@@ -97,12 +112,8 @@ pub(in crate::rpc) async fn list_assignments(cx: Context, params: ListOfUser) ->
                 let token = TokenId(token.find(reader, &objects::TOKEN)?);
                 conditions.push(Condition::equal("token.id", token.to_string().into()));
             }
-            let search = Search {
-                conditions,
-                wanted: params.wanted,
-                sort: Some("priority".to_owned()),
-                ..Search::default()
-            };
+            let search =
+                Search { conditions, wanted, sort: Some("priority".to_owned()), ..Search::default() };
             Ok::<_, Error>(objects::search(reader, &objects::ASSIGNMENT, &search)?)
         })
         .await?;

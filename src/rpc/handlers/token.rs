@@ -85,7 +85,8 @@ pub(in crate::rpc) async fn reset(cx: Context, params: TokenReset) -> Result<Rep
 pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply, Error> {
     let (token, user) = both(&cx, params.token, params.user).await?;
     let passcodes: Vec<Zeroizing<String>> =
-        params.credential.split(',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
+        // One more than there may be tells as well as a million that there are too many.
+        params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
     sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.caller, token, user, passcodes).await?;
     Ok(Reply::Done)
 }

@@ -172,7 +172,7 @@ methods! {
     {"token": {"serial": "10000003"}} => {}
 
     "token/reset", TokenWrite, token::reset, TokenReset => Empty;
-    "Clears failures, lock, drift and a pending resync of a token." [TokenNotFound]
+    "Clears failures, lock and drift of a token." [TokenNotFound]
     {"token": {"serial": "10000004"}, "attrs": {"counter": 5}} => {}
 
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;

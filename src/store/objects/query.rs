@@ -1,6 +1,6 @@
 //! From paths to SQL and from rows to JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use rusqlite::types::Value as Sql;
@@ -236,6 +236,24 @@ pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> 
     Ok(serde_json::json!({ "total": total, "rows": rows }))
 }
 
+/// Whether a `return` list shows anything of objects of another kind, by a link or in a collection.
+///
+/// # Errors
+/// [`QueryError`] if `wanted` names what the object does not have.
+pub fn shows(object: &'static Object, wanted: &[Json], kind: &'static Object) -> Result<bool, QueryError> {
+    let mut select = Select::new(object);
+    let shape = select.shape(wanted)?;
+    if select.linked.contains(kind.name) {
+        return Ok(true);
+    }
+    for (_, collection, elements) in &shape.collections {
+        if collection.target.name == kind.name || shows(collection.target, elements, kind)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A statement in the making.
 struct Select {
     object: &'static Object,
@@ -247,12 +265,15 @@ struct Select {
     values: Vec<Sql>,
     /// First names of the paths that conditions go by.
     asked: Vec<String>,
+    /// Kinds of objects that paths led to.
+    linked: BTreeSet<&'static str>,
 }
 
 impl Select {
     fn new(object: &'static Object) -> Self {
         Self {
             asked: Vec::new(),
+            linked: BTreeSet::new(),
             object,
             alias: object.name.to_owned(),
             joins: BTreeMap::new(),
@@ -333,6 +354,7 @@ impl Select {
             self.joins.insert(joined.clone(), clause);
             // Told without the path, which may be as long as the request.
             bounded(self.joins.len(), MOST_LINKS, "the paths of a request", "links to other objects")?;
+            self.linked.insert(link.target.name);
             (object, alias, rest) = (link.target, joined, after);
         }
         Ok((object, alias, rest))
@@ -395,7 +417,6 @@ impl Select {
         } else {
             self.members(object, "", wanted)?
         };
-        bounded(self.columns.len(), MOST_COLUMNS, "return", "attributes")?;
         bounded(shape.collections.len(), MOST_COLLECTIONS, "return", "collections")?;
         Ok(shape)
     }
@@ -470,7 +491,8 @@ impl Select {
         let (show, _, kind) = self.column(&format!("{prefix}{name}"))?;
         shape.members.push((name.to_owned(), Member::Value { column: self.columns.len(), kind }));
         self.columns.push(show);
-        Ok(())
+        // Told now: a list as long as a request may be would fill the memory with columns.
+        bounded(self.columns.len(), MOST_COLUMNS, "return", "attributes")
     }
 }
 
