@@ -289,12 +289,12 @@ fn a_slot_with_a_job_at_work_takes_no_second_one() {
     let set = |status: &str| client.ok("token/set", json!({"token": token, "attrs": {"status": status}}));
     set("DECEASED");
     assert_eq!(client.error("token/delete", json!({ "token": token })).kind, "object.in_use");
-    set("ACTIVE");
     assert!(card.wait_for_touch_requests(1, Duration::from_secs(20)));
     card.touch();
     wait_for_job(client, &job, "ready");
     assert_eq!(stored(client), (json!(1), json!(1)));
-    assert!(token_is_let_in(client, "12345678", &card.press("s").expect("a passcode")));
+    let passcode = card.press("s").expect("a passcode");
+    assert!(!token_is_let_in(client, "12345678", &passcode), "DECEASED is for good");
 }
 
 #[test]

@@ -45,6 +45,54 @@ fn make_bob(client: &Client) -> Json {
 }
 
 #[test]
+fn no_reset_takes_the_resync_off_a_token_that_was_set_back() {
+    let server = server();
+    give_alice_a_token(&server.client, "1001");
+    assert!(alice_is_let_in(&server.client, &format!("1234{}", RFC[0])));
+    server.client.ok("token/reset", json!({"token": {"serial": "1001"}, "attrs": {"counter": 0}}));
+    server.with_role("helpdesk").ok("token/reset", token("1001"));
+    assert!(!alice_is_let_in(&server.client, &format!("1234{}", RFC[0])), "a spent passcode");
+    server
+        .with_role("helpdesk")
+        .ok("token/reset", json!({"token": {"serial": "1001"}, "attrs": {"counter": 0}}));
+    assert!(!alice_is_let_in(&server.client, &format!("1234{}", RFC[0])), "a spent passcode");
+}
+
+#[test]
+fn a_deceased_token_is_not_brought_back_by_setting_its_status() {
+    let server = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    let set = |status: &str| {
+        client.call("token/set", json!({"token": {"serial": "1001"}, "attrs": {"status": status}}))
+    };
+    assert_eq!(set("DECEASED"), Ok(json!({})));
+    assert_eq!(set("ACTIVE").unwrap_err().kind, "object.in_use");
+    assert_eq!(set("DISABLED").unwrap_err().kind, "object.in_use");
+    assert_eq!(set("DECEASED"), Ok(json!({})));
+    assert!(!alice_is_let_in(client, &format!("1234{}", RFC[0])));
+}
+
+#[test]
+fn a_deceased_token_gets_no_user_and_no_secret() {
+    let server = server();
+    let client = &server.client;
+    let device = server.plug_in(&VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678));
+    import_hotp(client, &format!("1001,{RFC_SECRET_HEX}\n"));
+    client.ok("token/retire", token("1001"));
+    let assign = json!({"token": {"serial": "1001"}, "user": alice()});
+    assert_eq!(client.error("token/assign", assign).kind, "object.in_use");
+    let csv = "domain,loginName,manufacturerCode,productCode,serial\nacme,alice,YK,OH,1001\n";
+    let refused = client.error("token/batchAssignTokens", json!({"attrs": {"csv": csv}}));
+    assert_eq!(refused.rows, json!([{"line": 2, "problem": "serial: the token is DECEASED"}]));
+    let program = json!({"device": device, "token": {"serial": "1001"}});
+    assert_eq!(client.error("device/program", program).kind, "object.in_use");
+    let shown =
+        client.ok("token/get", json!({"token": {"serial": "1001"}, "return": ["programmed", "users"]}));
+    assert_eq!(shown, json!({"programmed": false, "users": {"elements": []}}));
+}
+
+#[test]
 fn a_link_is_worth_nothing_once_its_user_has_lost_the_token() {
     let server = server();
     let client = &server.client;
@@ -116,6 +164,25 @@ fn a_long_return_list_is_refused_before_it_is_spelled_out() {
 }
 
 #[test]
+fn sorting_takes_so_many_assignments_only_that_the_writer_is_not_kept_busy() {
+    let server = server();
+    give_alice_a_token(&server.client, "1001");
+    let ids = |count: usize| json!({ "ids": vec!["a1"; count] });
+    server.client.ok("tokenAssignment/sort", ids(1000));
+    assert_eq!(
+        server.client.error("tokenAssignment/sort", ids(1001)).message,
+        "`ids` may have at most 1000 elements"
+    );
+}
+
+#[test]
+fn a_login_name_with_a_backslash_is_not_set_either() {
+    let server = server();
+    let params = json!({"user": alice(), "attrs": {"loginName": "acme\\bob"}});
+    assert_eq!(server.client.error("user/set", params).kind, "request.invalid");
+}
+
+#[test]
 fn a_verifier_is_not_shown_who_the_users_are() {
     let server = server();
     let client = &server.client;
@@ -140,6 +207,42 @@ fn a_verifier_is_not_shown_who_the_users_are() {
     let shown =
         verifier.ok("auth/listTokens", json!({"user": alice(), "return": ["serial", "product.name"]}));
     assert_eq!(shown["rows"], json!([{"serial": "1001", "product.name": "YubiKey OATH HOTP"}]));
+}
+
+/// Assigns token t1 to user u1 as a batch does that is still under way.
+fn begin_batch(server: &InProcess) -> AssignmentId {
+    server
+        .block_on(server.app.store.write(|tx| {
+            let import = tx.begin_import("token/batchAssignTokens")?;
+            let (token, user, status) = (TokenId(1), UserId(1), AssignmentStatus::Active);
+            let assignment = NewAssignment { token, user, status, is_owner: true, import: Some(import) };
+            Ok::<_, Error>(tx.insert_assignment(&assignment)?)
+        }))
+        .unwrap()
+}
+
+#[test]
+fn the_assignments_of_a_batch_under_way_are_neither_shown_nor_changed() {
+    let server = server();
+    let client = &server.client;
+    import_hotp(client, &format!("1001,{RFC_SECRET_HEX}\n1002,{RFC_SECRET_HEX}\n"));
+    begin_batch(&server);
+    let users = ["users", "assignedUsers", "sharedUsers", "tokenAssignments"];
+    let none = json!({"elements": []});
+    assert_eq!(
+        client.ok("token/get", json!({"token": "t1", "return": users})),
+        json!({"users": none, "assignedUsers": none, "sharedUsers": none, "tokenAssignments": none})
+    );
+    assert_eq!(client.ok("auth/listTokens", json!({"user": alice()})), json!({"total": 0, "rows": []}));
+    let both = json!({"token": "t1", "user": "u1"});
+    for method in ["token/unassign", "token/unlock"] {
+        assert_eq!(client.error(method, both.clone()).kind, "assignment.not_found", "{method}");
+    }
+    let pin = json!({"token": "t1", "user": "u1", "attrs": {"pin": "1"}});
+    assert_eq!(client.error("token/setPin", pin).kind, "assignment.not_found");
+    let lost = json!({"token": "t1", "replacement": "t2"});
+    assert_eq!(client.error("token/lost", lost).kind, "object.in_use");
+    assert_eq!(client.error("token/retire", json!({"token": "t1"})).kind, "object.in_use");
 }
 
 fn admin() -> Caller {

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::lifecycle::refuse_retired;
 use super::pin;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
@@ -11,7 +12,7 @@ use crate::store::assignments::NewAssignment;
 use crate::store::{Store, Tx};
 
 /// Who gets what.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Grant {
     /// The token.
     pub token: TokenId,
@@ -27,7 +28,7 @@ pub struct Grant {
 /// owns can only be shared.
 ///
 /// # Errors
-/// [`Kind::InUse`] if somebody else owns it, [`Kind::Invalid`] for a PIN that cannot be one.
+/// [`Kind::InUse`] if somebody else owns it or it is `DECEASED`, [`Kind::Invalid`] for a PIN that cannot be one.
 pub async fn assign(
     store: &Store,
     caller: &Caller,
@@ -53,6 +54,7 @@ pub fn assign_in(
         let serial = tx.reader().serial_of(token)?;
         Err(Error::new(Kind::InUse, format!("token {serial} {problem}")))
     };
+    refuse_retired(tx, token)?;
     if tx.reader().is_in_a_batch(token)? {
         return refused("is being assigned by a batch");
     }

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::formats::assign_csv::{self, AssignRow};
 use crate::formats::{Location, charset};
 use crate::model::id::{TokenId, UserId};
-use crate::model::status::AssignmentStatus;
+use crate::model::status::{AssignmentStatus, TokenStatus};
 use crate::otp;
 use crate::store::assignments::NewAssignment;
 use crate::store::imports::ImportId;
@@ -153,6 +153,9 @@ fn judge(reader: &Reader<'_>, row: AssignRow) -> Result<Result<Planned, BadRow>,
         }
         Err(error) => return Err(error),
     };
+    if reader.status_of(token)? == TokenStatus::Deceased {
+        return bad("serial", "the token is DECEASED");
+    }
     if !reader.assignments_of(token)?.is_empty() {
         return bad("serial", "the token is assigned already");
     }

@@ -53,16 +53,10 @@ pub async fn user(
     mut user: NewUser,
     wanted: Vec<Json>,
 ) -> Result<Json, Error> {
-    check_name("attrs.loginName", &user.login_name)?;
+    check_login_name(&user.login_name)?;
     let texts = [("firstName", &user.first_name), ("lastName", &user.last_name), ("email", &user.email)];
     for (field, text) in texts {
         check_text(&format!("attrs.{field}"), text)?;
-    }
-    if user.login_name.contains('\\') {
-        return Err(Error::invalid(
-            "attrs.loginName",
-            "must not contain a backslash: it parts domain and name",
-        ));
     }
     let caller = caller.clone();
     store
@@ -313,6 +307,18 @@ pub(super) fn check_name(field: &str, text: &str) -> Result<(), Error> {
         return Err(Error::invalid(field, "must not start or end with a blank"));
     }
     check_text(field, text)
+}
+
+/// A login name must be a name, and no domain with a name.
+pub(super) fn check_login_name(name: &str) -> Result<(), Error> {
+    check_name("attrs.loginName", name)?;
+    if name.contains('\\') {
+        return Err(Error::invalid(
+            "attrs.loginName",
+            "must not contain a backslash: it parts domain and name",
+        ));
+    }
+    Ok(())
 }
 
 /// Free text must fit on a line.

@@ -64,7 +64,7 @@ pub async fn take(store: &Store, caller: &Caller, token: Selector, step: Step) -
 /// A token is lost: it is disabled, and if a replacement is named, that one takes over its users and their PINs.
 ///
 /// # Errors
-/// [`Kind::TokenNotFound`]; [`Kind::InUse`] if the replacement is not free.
+/// [`Kind::TokenNotFound`]; [`Kind::InUse`] if the replacement is not free, or a batch assigns the lost token.
 pub async fn lost(
     store: &Store,
     caller: &Caller,
@@ -91,6 +91,7 @@ pub async fn lost(
                 if tx.reader().status_of(new)? != TokenStatus::Active {
                     return Err(Error::new(Kind::InUse, format!("token {serial} is not ACTIVE")));
                 }
+                refuse_in_a_batch(tx, token)?;
                 for assignment in tx.reader().assignments_of(token)? {
                     tx.move_assignment(assignment, new)?;
                 }
@@ -108,6 +109,7 @@ fn retire(tx: &Tx<'_>, token: TokenId) -> Result<(), Error> {
         let text = format!("token {serial} lives in slot `{slot}` of {device}: erase that first");
         return Err(Error::new(Kind::InUse, text));
     }
+    refuse_in_a_batch(tx, token)?;
     for assignment in tx.reader().assignments_of(token)? {
         tx.delete_assignment(assignment)?;
     }
@@ -115,10 +117,19 @@ fn retire(tx: &Tx<'_>, token: TokenId) -> Result<(), Error> {
     put_status(tx, token, TokenStatus::Deceased)
 }
 
-fn refuse_retired(tx: &Tx<'_>, token: TokenId) -> Result<(), Error> {
+pub(super) fn refuse_retired(tx: &Tx<'_>, token: TokenId) -> Result<(), Error> {
     if tx.reader().status_of(token)? == TokenStatus::Deceased {
         let serial = tx.reader().serial_of(token)?;
         return Err(Error::new(Kind::InUse, format!("token {serial} is DECEASED: it stays out of service")));
+    }
+    Ok(())
+}
+
+/// What a batch has written and not published is not there for anybody else to move or delete.
+fn refuse_in_a_batch(tx: &Tx<'_>, token: TokenId) -> Result<(), Error> {
+    if tx.reader().is_in_a_batch(token)? {
+        let serial = tx.reader().serial_of(token)?;
+        return Err(Error::new(Kind::InUse, format!("token {serial} is being assigned by a batch")));
     }
     Ok(())
 }

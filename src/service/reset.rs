@@ -1,8 +1,8 @@
-//! Reset: clears failures, lock, drift and a pending resync, also the failures of those who have the token: the
-//! helpdesk resets a token to let somebody in.
+//! Reset: clears failures, lock and drift, also the failures of those who have the token: the helpdesk resets a
+//! token to let somebody in.
 //!
 //! The counter and the last accepted time step stay, unless a caller who may rewind asks for a lower counter; then
-//! only a resync revives the token.
+//! only a resync revives the token, and no later reset: spent passcodes are within its reach again.
 
 use super::error::{Error, Kind};
 use crate::access::Caller;
@@ -81,7 +81,6 @@ impl Reset {
         }
         token.throttle.clear();
         token.factor.forget_drift();
-        token.factor.needs_sync = false;
         if let Some((_, counter)) = moved {
             token.factor.rewind(counter);
         }

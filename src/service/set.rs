@@ -1,8 +1,11 @@
 //! Set: attributes of objects. What is not named stays.
 
-use super::create::{check_driver, check_name, check_text, find_optional, refuse_taken_by_another};
+use super::create::{
+    check_driver, check_login_name, check_name, check_text, find_optional, refuse_taken_by_another,
+};
 use super::error::{Error, Kind};
 use super::inventory::Selector;
+use super::lifecycle::refuse_retired;
 use super::pin;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
@@ -47,7 +50,9 @@ pub async fn domain(
 /// # Errors
 /// [`Kind::Exists`] if the login name is taken in the domain.
 pub async fn user(store: &Store, caller: &Caller, user: Selector, changes: UserChanges) -> Result<(), Error> {
-    check_optional_name("attrs.loginName", changes.login_name.as_deref())?;
+    if let Some(name) = &changes.login_name {
+        check_login_name(name)?;
+    }
     let texts = [
         ("attrs.firstName", &changes.first_name),
         ("attrs.lastName", &changes.last_name),
@@ -174,7 +179,8 @@ pub struct TokenChange {
 /// Changes a token.
 ///
 /// # Errors
-/// The not-found kinds, and [`Kind::Invalid`] for a text that is too long.
+/// The not-found kinds, [`Kind::Invalid`] for a text that is too long, and [`Kind::InUse`] to bring back a token that
+/// is `DECEASED`.
 pub async fn token(
     store: &Store,
     caller: &Caller,
@@ -189,6 +195,9 @@ pub async fn token(
             let repository = find_optional(tx.reader(), &objects::REPOSITORY, change.repository.as_ref())?
                 .map(RepositoryId);
             let TokenChange { status, description, .. } = change;
+            if status.is_some_and(|status| status != TokenStatus::Deceased) {
+                refuse_retired(tx, token)?;
+            }
             tx.change_token(token, &TokenChanges { status, description, repository })?;
             let mut entry = caller.did("token/set");
             entry.token = Some(token);
@@ -245,11 +254,17 @@ pub async fn assignment(
         .await
 }
 
+/// Most assignments that are put into an order at once: logins wait meanwhile.
+const MOST_SORTED: usize = 1000;
+
 /// Puts assignments of a user into this order of priority.
 ///
 /// # Errors
-/// [`Kind::AssignmentNotFound`]; [`Kind::Invalid`] if they belong to different users.
+/// [`Kind::AssignmentNotFound`]; [`Kind::Invalid`] if they belong to different users, or are too many.
 pub async fn sort_assignments(store: &Store, caller: &Caller, ids: Vec<Selector>) -> Result<(), Error> {
+    if ids.len() > MOST_SORTED {
+        return Err(Error::invalid("ids", &format!("may have at most {MOST_SORTED} elements")));
+    }
     let caller = caller.clone();
     store
         .write(move |tx| {

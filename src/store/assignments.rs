@@ -143,14 +143,15 @@ impl Tx<'_> {
 }
 
 impl Reader<'_> {
-    /// The assignment of a token to a user.
+    /// The assignment of a token to a user. One of a batch that is under way is not there yet.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
     pub fn assignment_of(&self, token: TokenId, user: UserId) -> Result<Option<AssignmentId>, StoreError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT id FROM assignments WHERE token_id = ?1 AND user_id = ?2")?;
+        let mut select = self.connection.prepare_cached(
+            "SELECT id FROM assignments WHERE token_id = ?1 AND user_id = ?2
+             AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports))",
+        )?;
         Ok(select.query_row((token.0, user.0), |row| row.get(0).map(AssignmentId)).optional()?)
     }
 
@@ -195,7 +196,7 @@ impl Reader<'_> {
         Ok(select.query_row([assignment.0], |row| Ok((TokenId(row.get(0)?), UserId(row.get(1)?))))?)
     }
 
-    /// The assignments of a token, the first one first.
+    /// The assignments of a token, the first one first, and those of a batch that is under way with them.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.

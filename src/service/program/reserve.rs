@@ -12,6 +12,7 @@ use crate::service::assign::{Grant, assign_in};
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::job::refuse_busy_slot;
+use crate::service::lifecycle::refuse_retired;
 use crate::service::{create, device, random};
 use crate::store::jobs::{Action, NewJob, Undo};
 use crate::store::tokens::NewToken;
@@ -73,6 +74,7 @@ pub(super) fn reserve(
             (token, true)
         }
     };
+    refuse_retired(tx, token)?;
     let serial = tx.reader().serial_of(token)?;
     if tx.reader().custody_of(token)?.confined {
         return Err(Error::new(Kind::Confined, format!("token {serial} is confined: release it first")));

@@ -26,6 +26,19 @@ const fn link(
     Link { name, about, target, column }
 }
 
+/// The condition of a collection that goes by assignments, those of an unfinished batch left out.
+macro_rules! assigned {
+    ($column:literal, $condition:literal) => {
+        concat!(
+            "{}.id IN (SELECT ",
+            $column,
+            " FROM assignments WHERE ",
+            $condition,
+            " AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)))"
+        )
+    };
+}
+
 /// Every kind of object, in the order of the documentation.
 pub static ALL: &[&Object] = &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB];
 
@@ -102,7 +115,7 @@ pub static USER: Object = Object {
             name: "tokens",
             about: "Tokens assigned to the user.",
             target: &TOKEN,
-            condition: "{}.id IN (SELECT token_id FROM assignments WHERE user_id = ?1)",
+            condition: assigned!("token_id", "user_id = ?1"),
         },
         Collection {
             name: "tokenAssignments",
@@ -278,19 +291,19 @@ pub static TOKEN: Object = Object {
             name: "users",
             about: "Users who have it.",
             target: &USER,
-            condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1)",
+            condition: assigned!("user_id", "token_id = ?1"),
         },
         Collection {
             name: "assignedUsers",
             about: "Users who own it.",
             target: &USER,
-            condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 1)",
+            condition: assigned!("user_id", "token_id = ?1 AND is_owner = 1"),
         },
         Collection {
             name: "sharedUsers",
             about: "Users who share it without owning it.",
             target: &USER,
-            condition: "{}.id IN (SELECT user_id FROM assignments WHERE token_id = ?1 AND is_owner = 0)",
+            condition: assigned!("user_id", "token_id = ?1 AND is_owner = 0"),
         },
         Collection {
             name: "tokenAssignments",
