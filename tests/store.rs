@@ -290,3 +290,21 @@ fn after_a_failed_commit_a_probe_tells_whether_the_disk_takes_changes_again() {
     bench.runtime.block_on(bench.store.probe()).unwrap();
     assert!(bench.store.is_healthy());
 }
+
+#[test]
+fn the_log_is_folded_into_the_database_while_changes_go_on() {
+    let bench = bench();
+    let log = bench.location.database().with_extension("db-wal");
+    let mut largest = 0;
+    for _ in 0..3000 {
+        let change = bench.store.write(|tx| {
+            tx.audit(entry("one commit"));
+            tx.audit(entry("with two rows"));
+            Ok::<_, StoreError>(())
+        });
+        bench.runtime.block_on(change).unwrap();
+        largest = largest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    // Each commit adds a page or more: never folded, they would be 12 MiB.
+    assert!(largest < 8 << 20, "{largest} bytes");
+}

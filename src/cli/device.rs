@@ -117,7 +117,13 @@ impl DeviceCommand {
         match self {
             Self::List => {
                 let result = session.call("device/list", &json!({}))?;
-                session.table("device/list", &result, DEVICES)
+                let outcome = session.table("device/list", &result, DEVICES)?;
+                for bus in result["buses"].as_array().into_iter().flatten() {
+                    if let (Some(name), Some(error)) = (bus["name"].as_str(), bus["error"].as_str()) {
+                        session.note(&format!("nothing can be seen over {name}: {error}"));
+                    }
+                }
+                Ok(outcome)
             }
             Self::Slots { device, access_code } => {
                 let result = session.call("device/slots", &params(device, None, access_code)?)?;

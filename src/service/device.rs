@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::shown::{CapabilitiesShown, DeviceShown, List, SlotShown, TokenShown};
+use super::shown::{BusShown, CapabilitiesShown, DeviceShown, DevicesShown, List, SlotShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
@@ -60,8 +60,12 @@ pub fn unlock(code: Option<Zeroizing<String>>) -> Option<LockCode> {
 /// Lists what is plugged in.
 #[must_use]
 pub fn list(app: &App) -> Json {
-    let devices = app.devices.list();
-    json!(List::of(devices.iter().map(show).collect()))
+    let (devices, buses) = (app.devices.list(), app.devices.buses());
+    json!(DevicesShown {
+        total: devices.len(),
+        rows: devices.iter().map(show).collect(),
+        buses: buses.iter().map(|bus| BusShown { name: bus.name, error: bus.error.as_deref() }).collect(),
+    })
 }
 
 fn show(device: &DeviceView) -> DeviceShown<'_> {

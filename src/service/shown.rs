@@ -21,6 +21,28 @@ impl<T> List<T> {
     }
 }
 
+/// What is plugged in, and where nothing can be seen.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DevicesShown<'a> {
+    /// Number of devices.
+    pub(super) total: usize,
+    /// The devices.
+    pub(super) rows: Vec<DeviceShown<'a>>,
+    /// The ways by which devices are reached.
+    pub(super) buses: Vec<BusShown<'a>>,
+}
+
+/// A way by which devices are reached.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct BusShown<'a> {
+    /// Its name, for example `pcsc`.
+    pub(super) name: &'a str,
+    /// Why nothing can be seen there; `null` if all is well.
+    pub(super) error: Option<&'a str>,
+}
+
 /// A token, by its names.
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

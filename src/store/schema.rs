@@ -76,6 +76,8 @@ pub(super) fn prepare_writer(
         },
     )?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The writer does that itself, where a failure of the disk is seen.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(128);
     let version = version(connection)?;
     migrate(connection, version)

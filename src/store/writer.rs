@@ -26,6 +26,9 @@ const QUEUE: usize = 8192;
 /// Most requests of one commit. It bounds how long the first of them waits for the others.
 const MAX_BATCH: usize = 1024;
 
+/// Changed rows after which the write-ahead log is folded into the database. About 4 MiB of log.
+const FOLD_AFTER_CHANGES: u64 = 2000;
+
 /// Sends the answer, once it is known whether the commit stands.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -92,6 +95,7 @@ impl Writer {
             rows: Rows::default(),
             healthy: Arc::clone(&healthy),
             broken: None,
+            folded_at: 0,
         };
         let thread = std::thread::Builder::new()
             .name("fobd-writer".to_owned())
@@ -165,6 +169,8 @@ struct State {
     healthy: Arc<AtomicBool>,
     /// Why nothing more is written until a restart.
     broken: Option<String>,
+    /// Rows that had been changed when the log was folded last.
+    folded_at: u64,
 }
 
 impl Drop for State {
@@ -190,11 +196,32 @@ impl State {
             }
             if !batch.is_empty() {
                 self.commit(batch);
+                self.fold();
             }
         }
         // Leaves one file behind and nothing to replay.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the write-ahead log could not be folded into the database at the end");
+        }
+    }
+
+    /// Folds the write-ahead log into the database once enough rows have changed, after everybody was answered.
+    ///
+    /// SQLite would do this by itself at the end of a commit, but it would keep a failed fsync of the database to
+    /// itself, and a later try would find the pages clean and drop the log that still had them.
+    fn fold(&mut self) {
+        let changes = self.connection.total_changes();
+        if self.broken.is_some() || changes.saturating_sub(self.folded_at) < FOLD_AFTER_CHANGES {
+            return;
+        }
+        self.folded_at = changes;
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::error!(%error, "the write-ahead log cannot be folded into the database");
+            if is_fatal(&error) {
+                self.healthy.store(false, Ordering::Release);
+                self.broken = Some(error.to_string());
+            }
         }
     }
 

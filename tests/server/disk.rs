@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,7 +78,10 @@ fn fill(path: &Path) {
 fn a_full_disk_is_reported_and_once_there_is_space_again_everything_goes_on() {
     let mut installation = Installation::new();
     let data_dir = installation.data_dir();
-    let words = ["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh"].map(PathBuf::from);
+    // Root needs no user namespace, and in a chroot it could not have one.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let unshare = if is_root { "-m" } else { "-rm" };
+    let words = ["unshare", unshare, "sh", "-c", ON_A_SMALL_DISK, "sh"].map(PathBuf::from);
     installation = installation.wrapper(words.into_iter().chain([data_dir.clone()]));
     let server = installation.start();
     let client = &server.client;

@@ -12,7 +12,7 @@ use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
 use crate::service::error::Kind;
-use crate::service::shown::{CredentialShown, DeviceShown, JobShown, List, PasscodeShown, SlotShown};
+use crate::service::shown::{CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown};
 use crate::store::objects::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
 
 macro_rules! methods {
@@ -326,8 +326,8 @@ methods! {
     {"user": {"domain.name": "example.com", "loginName": "john.smith"}, "return": ["token.serial", "hasPin"]} =>
     {"total": 1, "rows": [{"token.serial": "10000001", "hasPin": true}]}
 
-    "device/list", DeviceRead, device::list, Nothing => typed_result::<List<DeviceShown<'_>>>();
-    "Lists the devices that are plugged in." []
+    "device/list", DeviceRead, device::list, Nothing => typed_result::<DevicesShown<'_>>();
+    "Lists the devices that are plugged in, and the buses where none can be seen." []
     {} =>
     {"total": 1, "rows": [{
         "id": "ykoath:12345678", "driver": "ykoath", "serial": "12345678", "maker": "Yubico", "model": "YubiKey 5 NFC",
@@ -337,7 +337,7 @@ methods! {
             "algorithms": ["SHA1", "SHA256", "SHA512"], "digits": [6, 7, 8],
             "hotp": true, "totp": true, "calculate": true, "touch": true
         }
-    }]}
+    }], "buses": [{"name": "virtual", "error": null}]}
 
     "device/slots", DeviceRead, device::slots, DeviceSlots => typed_result::<List<SlotShown<'_>>>();
     "Lists the slots of a device and the tokens that live there."
