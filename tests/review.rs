@@ -183,6 +183,41 @@ fn a_login_name_with_a_backslash_is_not_set_either() {
 }
 
 #[test]
+fn no_product_is_both_in_an_app_and_in_a_device() {
+    let server = server();
+    let client = &server.client;
+    let both = json!({
+        "name": "Both", "manufacturerCode": "EX", "productCode": "BOTH", "algorithm": "OATH HOTP",
+        "driver": "ykoath", "software": true,
+    });
+    let problem = "`attrs.driver` must be empty: the secrets of a software product can be handed out";
+    assert_eq!(client.error("product/create", json!({ "attrs": both })).message, problem);
+    let mobile = json!({"manufacturerCode": "DN", "productCode": "MT"});
+    let set =
+        |driver: &str| client.call("product/set", json!({"product": mobile, "attrs": {"driver": driver}}));
+    assert_eq!(set("ykoath").unwrap_err().message, problem);
+    assert_eq!(set(""), Ok(json!({})));
+}
+
+#[test]
+fn every_text_that_is_kept_has_a_limit() {
+    let server = server();
+    let client = &server.client;
+    let long = "x".repeat(256);
+    for name in ["firstName", "lastName", "email", "mobile", "telephone", "userPrincipalName"] {
+        let attrs = json!({"domain.name": "acme", "loginName": "bob", name: long});
+        let problem = format!("`attrs.{name}` must have at most 255 characters");
+        assert_eq!(client.error("user/create", json!({ "attrs": attrs })).message, problem);
+        let params = json!({"user": alice(), "attrs": {name: long}});
+        assert_eq!(client.error("user/set", params).message, problem);
+    }
+    let device = server.plug_in(&VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678));
+    let error = client.error("device/erase", json!({"device": device, "slot": long}));
+    assert_eq!(error.message, "`slot` must have at most 255 characters");
+    assert_eq!(client.ok("job/search", json!({}))["total"], 0);
+}
+
+#[test]
 fn a_verifier_is_not_shown_who_the_users_are() {
     let server = server();
     let client = &server.client;

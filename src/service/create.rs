@@ -54,9 +54,16 @@ pub async fn user(
     wanted: Vec<Json>,
 ) -> Result<Json, Error> {
     check_login_name(&user.login_name)?;
-    let texts = [("firstName", &user.first_name), ("lastName", &user.last_name), ("email", &user.email)];
+    let texts = [
+        ("attrs.firstName", &user.first_name),
+        ("attrs.lastName", &user.last_name),
+        ("attrs.email", &user.email),
+        ("attrs.mobile", &user.mobile),
+        ("attrs.telephone", &user.telephone),
+        ("attrs.userPrincipalName", &user.principal_name),
+    ];
     for (field, text) in texts {
-        check_text(&format!("attrs.{field}"), text)?;
+        check_text(field, text)?;
     }
     let caller = caller.clone();
     store
@@ -80,7 +87,7 @@ pub async fn user(
 /// Makes a product.
 ///
 /// # Errors
-/// [`Kind::Exists`] if its pair of codes is taken.
+/// [`Kind::Exists`] if its pair of codes is taken; [`Kind::Invalid`] for a software product with a driver.
 pub async fn product(
     store: &Store,
     caller: &Caller,
@@ -91,6 +98,9 @@ pub async fn product(
     check_name("attrs.manufacturerCode", &product.manufacturer_code)?;
     check_name("attrs.productCode", &product.product_code)?;
     check_driver(&product.driver)?;
+    if product.software {
+        check_no_driver(&product.driver)?;
+    }
     let caller = caller.clone();
     store
         .write(move |tx| {
@@ -298,6 +308,14 @@ pub(super) fn check_driver(name: &str) -> Result<(), Error> {
     Err(Error::invalid("attrs.driver", &format!("must be empty or one of {}", names.join(", "))))
 }
 
+/// A software product has none: what is in a device is never handed out.
+pub(super) fn check_no_driver(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid("attrs.driver", "must be empty: the secrets of a software product can be handed out"))
+}
+
 /// A name must say something and fit on a line.
 pub(super) fn check_name(field: &str, text: &str) -> Result<(), Error> {
     if text.trim().is_empty() {
@@ -321,11 +339,17 @@ pub(super) fn check_login_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Free text must fit on a line.
-pub(super) fn check_text(field: &str, text: &str) -> Result<(), Error> {
+/// What is kept must not be as long as a request may be.
+pub(super) fn check_length(field: &str, text: &str) -> Result<(), Error> {
     if text.chars().count() > MOST_CHARS {
         return Err(Error::invalid(field, &format!("must have at most {MOST_CHARS} characters")));
     }
+    Ok(())
+}
+
+/// Free text must fit on a line.
+pub(super) fn check_text(field: &str, text: &str) -> Result<(), Error> {
+    check_length(field, text)?;
     if text.chars().any(char::is_control) {
         return Err(Error::invalid(field, "must not contain control characters"));
     }

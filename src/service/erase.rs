@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fobd_drivers::token::LockCode;
 use serde_json::Value as Json;
 
+use super::create;
 use super::device::{self, Watching, kind_of, slot_id};
 use super::error::{Error, Kind};
 use super::job::{self, journal, refuse_busy_slot};
@@ -32,6 +33,8 @@ pub struct EraseRequest {
 /// [`Kind::SlotEmpty`], [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
 pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Result<Json, Error> {
     let device = device::find(app, &request.device)?;
+    // Not more: a slot that another program has filled may have any name.
+    create::check_length("slot", &request.slot)?;
     // A caller that goes away must not leave the two halves apart, so both run by themselves.
     let (done, finished) = tokio::sync::oneshot::channel();
     let (server, by) = (Arc::clone(app), caller.clone());

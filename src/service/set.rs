@@ -1,7 +1,8 @@
 //! Set: attributes of objects. What is not named stays.
 
 use super::create::{
-    check_driver, check_login_name, check_name, check_text, find_optional, refuse_taken_by_another,
+    check_driver, check_login_name, check_name, check_no_driver, check_text, find_optional,
+    refuse_taken_by_another,
 };
 use super::error::{Error, Kind};
 use super::inventory::Selector;
@@ -101,6 +102,9 @@ pub async fn product(
     store
         .write(move |tx| {
             let id = ProductId(product.find(tx.reader(), &objects::PRODUCT)?);
+            if tx.reader().product(id)?.is_some_and(|product| product.software) {
+                check_no_driver(changes.driver.as_deref().unwrap_or_default())?;
+            }
             tx.change_product(id, &changes)?;
             let mut entry = caller.did("product/set");
             entry.detail = id.to_string();
