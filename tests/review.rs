@@ -59,6 +59,36 @@ fn no_reset_takes_the_resync_off_a_token_that_was_set_back() {
 }
 
 #[test]
+fn wrong_pins_and_resyncs_count_on_the_source_as_well() {
+    let server = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    let source = |number: u8| format!("192.0.2.{number}");
+    let change = |old: &str, source: String| {
+        let attrs = json!({"oldPin": old, "pin": "5678"});
+        let params = json!({"token": {"serial": "1001"}, "user": alice(), "attrs": attrs, "source": source});
+        client.call("token/changePin", params).map_err(|error| error.kind)
+    };
+    let sync = |credential: String, source: String| {
+        let params = json!({"token": {"serial": "1001"}, "credential": credential, "source": source});
+        client.call("token/syncToken", params).map_err(|error| error.kind)
+    };
+    let refused = |kind: &str| Err(kind.to_owned());
+    // Staff keep the token and its user open, and not where the guesses come from.
+    let open = || client.ok("token/reset", token("1001"));
+    for _ in 0..10 {
+        assert_eq!(change("0000", source(1)), refused("credentials.incorrect"));
+        assert_eq!(sync("000000,000001".to_owned(), source(2)), refused("token.sync_failed"));
+        open();
+    }
+    assert_eq!(change("1234", source(1)), refused("credentials.incorrect"), "locked");
+    assert_eq!(sync(format!("{},{}", RFC[0], RFC[1]), source(2)), refused("token.locked"));
+    assert_eq!(sync(format!("{},{}", RFC[0], RFC[1]), source(3)), Ok(json!({})));
+    assert_eq!(change("1234", source(3)), Ok(json!({})));
+    assert_eq!(change("5678", "x".repeat(65)), refused("request.invalid"));
+}
+
+#[test]
 fn a_deceased_token_is_not_brought_back_by_setting_its_status() {
     let server = server();
     let client = &server.client;

@@ -21,6 +21,16 @@ async fn search(cx: Context, object: &'static Object, params: SearchParams) -> R
     Ok(Reply::Result(found))
 }
 
+/// Longest client address that is taken.
+const MOST_SOURCE_BYTES: usize = 64;
+
+fn check_source(source: Option<&str>) -> Result<(), Error> {
+    if source.is_some_and(|source| source.len() > MOST_SOURCE_BYTES || source.is_empty()) {
+        return Err(Error::invalid("source", "must be a client address of 1 to 64 bytes"));
+    }
+    Ok(())
+}
+
 /// Refuses a wrong `return` list while nothing is done yet.
 async fn checked(cx: &Context, object: &'static Object, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
     let read = move |reader: &Reader<'_>| {

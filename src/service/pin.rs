@@ -92,6 +92,8 @@ pub struct PinChange {
     pub token: TokenId,
     /// Its user.
     pub user: UserId,
+    /// The client address that the caller reports.
+    pub source: Option<String>,
     /// The PIN as it is.
     pub old: Zeroizing<String>,
     /// The PIN to be.
@@ -131,7 +133,11 @@ impl Decision for ChangePin {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: Some(self.change.user), token: Some(self.change.token), source: None }
+        Keys {
+            user: Some(self.change.user),
+            token: Some(self.change.token),
+            source: self.change.source.clone(),
+        }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
@@ -154,12 +160,14 @@ impl Decision for ChangePin {
 
 impl ChangePin {
     fn change(&self, rows: &mut Rows, now: Timestamp) -> &'static str {
-        let PinChange { token, user, old, new } = &self.change;
+        let PinChange { token, user, source, old, new } = &self.change;
+        let mut source = source.as_ref().and_then(|name| rows.sources.get_mut(name));
         let found = rows.assignments.iter_mut().find(|(_, row)| row.token == *token && row.user == *user);
         let (Some(user), Some(token)) = (rows.users.get_mut(user), rows.tokens.get_mut(token)) else {
             return "nobody_to_ask";
         };
-        if user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
+        let source_is_locked = source.as_ref().is_some_and(|throttle| throttle.locked(now).is_some());
+        if source_is_locked || user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
             return "locked";
         }
         let fits = found.as_ref().is_some_and(|(id, row)| match &row.pin {
@@ -175,6 +183,9 @@ impl ChangePin {
             None => {
                 user.throttle.fail(now, &self.policy);
                 token.throttle.fail(now, &self.policy);
+                if let Some(throttle) = &mut source {
+                    throttle.fail(now, &self.policy);
+                }
                 "wrong_pin"
             }
         }

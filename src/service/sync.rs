@@ -13,6 +13,18 @@ use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};
 use crate::store::{Store, audit};
 
+/// What to sync by what.
+pub struct SyncRequest {
+    /// The token.
+    pub token: TokenId,
+    /// Who has it, if that is said.
+    pub user: Option<UserId>,
+    /// The client address that the caller reports.
+    pub source: Option<String>,
+    /// Consecutive passcodes, as typed.
+    pub passcodes: Vec<Zeroizing<String>>,
+}
+
 /// Syncs a token. With a user, the token must be assigned to that user.
 ///
 /// # Errors
@@ -21,12 +33,11 @@ pub async fn sync(
     store: &Store,
     policy: &Arc<Policy>,
     caller: &Caller,
-    token: TokenId,
-    user: Option<UserId>,
-    passcodes: Vec<Zeroizing<String>>,
+    request: SyncRequest,
 ) -> Result<(), Error> {
+    let SyncRequest { token, user, source, passcodes } = request;
     let policy = Arc::clone(policy);
-    store.decide(Sync { policy, operator: caller.name.clone(), token, user, passcodes }).await?
+    store.decide(Sync { policy, operator: caller.name.clone(), token, user, source, passcodes }).await?
 }
 
 struct Sync {
@@ -34,6 +45,7 @@ struct Sync {
     operator: String,
     token: TokenId,
     user: Option<UserId>,
+    source: Option<String>,
     passcodes: Vec<Zeroizing<String>>,
 }
 
@@ -41,7 +53,7 @@ impl Decision for Sync {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: self.user, token: Some(self.token), source: None }
+        Keys { user: self.user, token: Some(self.token), source: self.source.clone() }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
@@ -71,7 +83,7 @@ impl Sync {
         let user = user.and_then(|id| rows.users.get_mut(&id));
         let mut subject = ResyncSubject {
             user: user.as_ref().map(|row| row.throttle),
-            source: None,
+            source: self.source.as_ref().and_then(|name| rows.sources.get(name)).copied(),
             credential: token.credential.clone(),
             factor: token.factor,
             throttle: token.throttle,
@@ -82,6 +94,9 @@ impl Sync {
         token.throttle = subject.throttle;
         if let (Some(row), Some(throttle)) = (user, subject.user) {
             row.throttle = throttle;
+        }
+        if let (Some(name), Some(throttle)) = (&self.source, subject.source) {
+            rows.sources.insert(name.clone(), throttle);
         }
         outcome.map_err(|rejection| match rejection {
             SyncRejection::WrongCount => {

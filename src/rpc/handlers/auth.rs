@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
-use super::checked;
+use super::{check_source, checked};
 use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
@@ -13,17 +13,12 @@ use crate::service::verify::{self, Answer, Question};
 use crate::store::Reader;
 use crate::store::objects::{self, Condition, Object, Search};
 
-/// Longest client address that is taken.
-const MOST_SOURCE_BYTES: usize = 64;
-
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
     let Verify { user, token, credential, source, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
-    if source.as_ref().is_some_and(|source| source.len() > MOST_SOURCE_BYTES || source.is_empty()) {
-        return Err(Error::invalid("source", "must be a client address of 1 to 64 bytes"));
-    }
+    check_source(source.as_deref())?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
     let (user, token) = cx
         .app

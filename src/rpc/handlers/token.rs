@@ -8,6 +8,7 @@ use super::super::params::{
     TokenSetPin, TokenSync, either,
 };
 use super::super::{Context, Reply};
+use super::check_source;
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::assign::Grant;
@@ -19,6 +20,7 @@ use crate::service::inventory::Selector;
 use crate::service::lifecycle::{self, Step};
 use crate::service::pin::{self, PinChange};
 use crate::service::set::TokenChange;
+use crate::service::sync::SyncRequest;
 use crate::service::{assign, batch, create, delete, import, reset, set, sync};
 use crate::store::objects;
 
@@ -83,11 +85,13 @@ pub(in crate::rpc) async fn reset(cx: Context, params: TokenReset) -> Result<Rep
 }
 
 pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply, Error> {
+    check_source(params.source.as_deref())?;
     let (token, user) = both(&cx, params.token, params.user).await?;
     let passcodes: Vec<Zeroizing<String>> =
         // One more than there may be tells as well as a million that there are too many.
         params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
-    sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.caller, token, user, passcodes).await?;
+    let request = SyncRequest { token, user, source: params.source, passcodes };
+    sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.caller, request).await?;
     Ok(Reply::Done)
 }
 
@@ -118,8 +122,10 @@ pub(in crate::rpc) async fn set_pin(cx: Context, params: TokenSetPin) -> Result<
 }
 
 pub(in crate::rpc) async fn change_pin(cx: Context, params: TokenChangePin) -> Result<Reply, Error> {
-    let (token, user) = token_and_user(&cx, params.token, params.user).await?;
-    let change = PinChange { token, user, old: params.attrs.old_pin, new: params.attrs.pin };
+    let TokenChangePin { token, user, attrs, source } = params;
+    check_source(source.as_deref())?;
+    let (token, user) = token_and_user(&cx, token, user).await?;
+    let change = PinChange { token, user, source, old: attrs.old_pin, new: attrs.pin };
     pin::change(&cx.app.store, &cx.app.rules.policy, &cx.caller, change).await?;
     Ok(Reply::Done)
 }

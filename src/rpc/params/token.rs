@@ -91,6 +91,8 @@ pub(in crate::rpc) struct TokenChangePin {
     pub(in crate::rpc) user: Selector,
     /// The old and the new PIN.
     pub(in crate::rpc) attrs: ChangePinAttrs,
+    /// Address of the client that asks, 1 to 64 bytes: its failures count together.
+    pub(in crate::rpc) source: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -195,6 +197,8 @@ pub(in crate::rpc) struct TokenSync {
     /// Two or three consecutive passcodes without PIN, separated by commas.
     #[schemars(with = "Secret")]
     pub(in crate::rpc) credential: SecretText,
+    /// Address of the client that asks, 1 to 64 bytes: its failures count together.
+    pub(in crate::rpc) source: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
