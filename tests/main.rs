@@ -19,6 +19,7 @@ mod otp_oracle;
 mod otp_properties;
 mod otp_vectors;
 mod pcscd;
+mod search;
 mod server;
 mod store;
 mod support;
