@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help demo test lint fmt setup
+.PHONY: help demo test bench lint fmt setup
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -12,6 +12,10 @@ demo: ## do the main job with an emulated YubiKey (KEEP=1 leaves it running, TOK
 test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
 	cargo test --workspace --locked --no-fail-fast
+
+bench: ## print how fast it is beside references of the same run (BENCH_TOKENS=1000000, BENCH_ONLY=search)
+	@scripts/setup.sh demo
+	cargo bench --locked --bench bench
 
 lint: ## check formatting, lints, docs and dependencies
 	@scripts/setup.sh demo

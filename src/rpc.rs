@@ -13,9 +13,12 @@ pub mod openrpc;
 mod params;
 mod schemas;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::access::Caller;
 use crate::app::App;
@@ -36,8 +39,58 @@ pub enum Reply {
     Done,
     /// Done, with a result.
     Result(Json),
+    /// Done, with a large result, as JSON text.
+    Text(String),
     /// A verify was accepted; with what the caller asked to see.
     Accepted(Option<Json>),
     /// A verify was rejected, and nobody is told why.
     Rejected,
+}
+
+/// An answer in its envelope.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What nearly all are.
+    Value(Json),
+    /// One with a large result, which is not taken apart.
+    Text(BTreeMap<&'static str, Box<RawValue>>),
+    /// Those of a batch.
+    Batch(Vec<Answer>),
+}
+
+impl From<Json> for Answer {
+    fn from(value: Json) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl Answer {
+    /// Puts a large result beside the other members of its envelope.
+    fn with_text(result: String, members: Json) -> serde_json::Result<Self> {
+        let mut all = BTreeMap::from([("result", RawValue::from_string(result)?)]);
+        for name in ["jsonrpc", "id", "error"] {
+            if let Some(member) = members.get(name) {
+                all.insert(name, serde_json::value::to_raw_value(member)?);
+            }
+        }
+        Ok(Self::Text(all))
+    }
+
+    /// How long it is as a text, near enough.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Value(value) => value.to_string().len(),
+            Self::Text(members) => members.values().map(|member| member.get().len()).sum(),
+            Self::Batch(answers) => answers.iter().map(Self::bytes).sum(),
+        }
+    }
+
+    /// A member of the envelope; `null` where it is none of a single answer.
+    fn member(&self, name: &str) -> &Json {
+        match self {
+            Self::Value(value) => &value[name],
+            Self::Text(_) | Self::Batch(_) => &Json::Null,
+        }
+    }
 }

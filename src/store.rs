@@ -21,6 +21,8 @@ pub mod sealing;
 pub mod tokens;
 mod writer;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -219,8 +221,7 @@ impl Store {
         let vault = Vault::open(&transaction, &master)?;
         let tx = Tx::new(&transaction, &vault, now);
         fill(&tx)?;
-        let entries = tx.into_audit();
-        audit::append(&transaction, now, &entries)?;
+        tx.finish()?;
         transaction.commit()?;
         connection.close().map_err(|(_, error)| error)?;
         std::fs::rename(&unfinished, &path).map_err(at)?;
@@ -264,6 +265,12 @@ impl Store {
     /// [`StoreError`] if it does not.
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.write(|tx| tx.rewrite_version()).await
+    }
+
+    /// Whether a change is waiting to be saved right now. Long work takes smaller pieces then.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.writer.waiting() > 0
     }
 
     /// The key under which PINs are kept.
@@ -385,12 +392,19 @@ impl Reader<'_> {
 pub struct Tx<'c> {
     reader: Reader<'c>,
     now: Timestamp,
-    entries: std::cell::RefCell<Vec<audit::Entry>>,
+    entries: RefCell<Vec<audit::Entry>>,
+    /// How many tokens were added.
+    added: RefCell<BTreeMap<tokens::Home, i64>>,
 }
 
 impl<'c> Tx<'c> {
     fn new(connection: &'c Connection, vault: &'c Vault, now: Timestamp) -> Self {
-        Self { reader: Reader { connection, vault }, now, entries: std::cell::RefCell::default() }
+        Self {
+            reader: Reader { connection, vault },
+            now,
+            entries: RefCell::default(),
+            added: RefCell::default(),
+        }
     }
 
     /// The time of this commit.
@@ -427,8 +441,10 @@ impl<'c> Tx<'c> {
         Ok(self.connection().pragma_update(None, "user_version", version)?)
     }
 
-    fn into_audit(self) -> Vec<audit::Entry> {
-        self.entries.into_inner()
+    /// Writes what was put off to the end of the change: its counts and its audit rows.
+    fn finish(self) -> Result<(), StoreError> {
+        self.count_added()?;
+        audit::append(self.reader.connection, self.now, &self.entries.into_inner())
     }
 }
 

@@ -20,6 +20,7 @@ mod otp_properties;
 mod otp_vectors;
 mod pcscd;
 mod review;
+mod search;
 mod server;
 mod store;
 mod support;

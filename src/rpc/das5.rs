@@ -6,17 +6,22 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::methods;
-use super::{Context, Reply};
+use super::{Answer, Context, Reply};
 use crate::service::error::{Error, Kind};
 
 /// Answers a call of `object/verb`.
-pub async fn answer(context: Context, name: &str, body: &[u8]) -> Json {
-    match run(context, name, body).await {
+pub async fn answer(context: Context, name: &str, body: &[u8]) -> Answer {
+    let value = match run(context, name, body).await {
         Ok(Reply::Done | Reply::Accepted(None)) => json!({ "error": 0 }),
         Ok(Reply::Result(result) | Reply::Accepted(Some(result))) => json!({ "error": 0, "result": result }),
+        Ok(Reply::Text(text)) => match Answer::with_text(text, json!({ "error": 0 })) {
+            Ok(answer) => return answer,
+            Err(_) => failure(&Error::new(Kind::Internal, "internal fault")),
+        },
         Ok(Reply::Rejected) => failure(&Error::new(Kind::IncorrectCredentials, "Incorrect credentials")),
         Err(error) => failure(&error),
-    }
+    };
+    value.into()
 }
 
 async fn run(context: Context, name: &str, body: &[u8]) -> Result<Reply, Error> {
@@ -49,6 +54,6 @@ fn failure(error: &Error) -> Json {
 
 /// Whether an answer says that the caller may not do what it asked.
 #[must_use]
-pub fn is_forbidden(answer: &Json) -> bool {
-    answer["error"] == Kind::Forbidden.code()
+pub fn is_forbidden(answer: &Answer) -> bool {
+    *answer.member("error") == Kind::Forbidden.code()
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::methods::{self, Method};
-use super::{Context, Reply, openrpc};
+use super::{Answer, Context, Reply, openrpc};
 use crate::service::error::Kind;
 
 const PARSE_ERROR: i64 = -32700;
@@ -19,70 +19,79 @@ const MOST_CALLS: usize = 1000;
 const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Answers a body. `None` where nothing may be answered: it held notifications only.
-pub async fn answer(context: &Context, body: &[u8]) -> Option<Json> {
+pub async fn answer(context: &Context, body: &[u8]) -> Option<Answer> {
     match serde_json::from_slice(body) {
-        Ok(Json::Array(calls)) if calls.is_empty() => Some(invalid(&Json::Null, "a batch must not be empty")),
+        Ok(Json::Array(calls)) if calls.is_empty() => {
+            Some(invalid(&Json::Null, "a batch must not be empty").into())
+        }
         Ok(Json::Array(calls)) if calls.len() > MOST_CALLS => {
-            Some(invalid(&Json::Null, "a batch may hold at most 1000 calls"))
+            Some(invalid(&Json::Null, "a batch may hold at most 1000 calls").into())
         }
         Ok(Json::Array(calls)) => {
             let (mut answers, mut size) = (Vec::new(), 0);
             for call in calls {
                 let answer = match call.get("id") {
-                    Some(id) if size > MOST_ANSWER_BYTES => Some(too_large(id)),
+                    Some(id) if size > MOST_ANSWER_BYTES => Some(too_large(id).into()),
                     _ => one(context, call).await,
                 };
-                size += answer.as_ref().map_or(0, |answer| answer.to_string().len());
+                size += answer.as_ref().map_or(0, Answer::bytes);
                 answers.extend(answer);
             }
-            if answers.is_empty() { None } else { Some(Json::Array(answers)) }
+            if answers.is_empty() { None } else { Some(Answer::Batch(answers)) }
         }
         Ok(call) => one(context, call).await,
         // Where it stopped, and not what it found there: that may be a PIN.
         Err(error) => {
             let place = format!("parse error at line {}, column {}", error.line(), error.column());
-            Some(failure(&Json::Null, PARSE_ERROR, &place, "request.parse"))
+            Some(failure(&Json::Null, PARSE_ERROR, &place, "request.parse").into())
         }
     }
 }
 
-async fn one(context: &Context, call: Json) -> Option<Json> {
+async fn one(context: &Context, call: Json) -> Option<Answer> {
     let Json::Object(mut call) = call else {
-        return Some(invalid(&Json::Null, "a request must be an object"));
+        return Some(invalid(&Json::Null, "a request must be an object").into());
     };
     let id = match call.get("id") {
         None => None,
         Some(id @ (Json::String(_) | Json::Number(_) | Json::Null)) => Some(id.clone()),
-        Some(_) => return Some(invalid(&Json::Null, "`id` must be text, a number or null")),
+        Some(_) => return Some(invalid(&Json::Null, "`id` must be text, a number or null").into()),
     };
     // A request that cannot be told to be a notification is answered.
     let reply_to = id.clone().unwrap_or(Json::Null);
     if call.get("jsonrpc") != Some(&Json::from("2.0")) {
-        return Some(invalid(&reply_to, "`jsonrpc` must be \"2.0\""));
+        return Some(invalid(&reply_to, "`jsonrpc` must be \"2.0\"").into());
     }
     let Some(Json::String(name)) = call.remove("method") else {
-        return Some(invalid(&reply_to, "`method` must be text"));
+        return Some(invalid(&reply_to, "`method` must be text").into());
     };
     let params = match call.remove("params") {
         None => Ok(Map::new()),
         Some(Json::Object(params)) => Ok(params),
         Some(Json::Array(params)) if params.is_empty() => Ok(Map::new()),
         Some(Json::Array(_)) => Err("parameters are taken by name: `params` must be an object"),
-        Some(_) => return Some(invalid(&reply_to, "`params` must be an object")),
+        Some(_) => return Some(invalid(&reply_to, "`params` must be an object").into()),
     };
     let answer = match (methods::find(&name), params) {
-        (None, Ok(params)) if name == openrpc::DISCOVER => discover(&params, &reply_to),
-        (None, _) => failure(&reply_to, METHOD_NOT_FOUND, "method not found", Kind::UnknownMethod.name()),
-        (_, Err(problem)) => failure(&reply_to, INVALID_PARAMS, problem, Kind::Invalid.name()),
+        (None, Ok(params)) if name == openrpc::DISCOVER => discover(&params, &reply_to).into(),
+        (None, _) => {
+            failure(&reply_to, METHOD_NOT_FOUND, "method not found", Kind::UnknownMethod.name()).into()
+        }
+        (_, Err(problem)) => failure(&reply_to, INVALID_PARAMS, problem, Kind::Invalid.name()).into(),
         (Some(method), Ok(params)) => run(context, method, params, &reply_to).await,
     };
     id.map(|_| answer)
 }
 
-async fn run(context: &Context, method: &'static Method, params: Map<String, Json>, id: &Json) -> Json {
+async fn run(context: &Context, method: &'static Method, params: Map<String, Json>, id: &Json) -> Answer {
     let result = match methods::call(method, context.clone(), params).await {
         Ok(Reply::Done) => json!({}),
         Ok(Reply::Result(result)) => result,
+        Ok(Reply::Text(text)) => {
+            let fault =
+                |_| failure(id, Kind::Internal.code(), "internal fault", Kind::Internal.name()).into();
+            return Answer::with_text(text, json!({ "jsonrpc": "2.0", "id": id })).unwrap_or_else(fault);
+        }
         Ok(Reply::Rejected) => json!({ "accepted": false }),
         Ok(Reply::Accepted(shown)) => {
             let mut result = json!({ "accepted": true });
@@ -91,9 +100,9 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
             }
             result
         }
-        Err(error) => return refusal(id, code_of(error.kind), &error.message, error.data()),
+        Err(error) => return refusal(id, code_of(error.kind), &error.message, error.data()).into(),
     };
-    json!({ "jsonrpc": "2.0", "result": result, "id": id })
+    json!({ "jsonrpc": "2.0", "result": result, "id": id }).into()
 }
 
 /// What this server can do is no secret: whoever may log in may ask.
@@ -134,6 +143,6 @@ fn refusal(id: &Json, code: i64, message: &str, mut data: Json) -> Json {
 
 /// Whether an answer says that the caller may not do what it asked; a batch has no such answer as a whole.
 #[must_use]
-pub fn is_forbidden(answer: &Json) -> bool {
-    answer["error"]["code"] == Kind::Forbidden.code()
+pub fn is_forbidden(answer: &Answer) -> bool {
+    answer.member("error")["code"] == Kind::Forbidden.code()
 }

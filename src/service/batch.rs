@@ -72,7 +72,7 @@ pub async fn assign(
         return Err(refused(problems));
     }
     let (total, by) = (planned.len(), caller.clone());
-    chunks::write_all(app, "token/batchAssignTokens", planned, write, move |tx, _| {
+    chunks::write_all(app, "token/batchAssignTokens", planned.into_iter(), write, move |tx, _| {
         let mut entry = by.did("token/batchAssignTokens");
         entry.outcome = "assigned";
         entry.detail = format!("{total} tokens");

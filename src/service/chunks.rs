@@ -10,6 +10,10 @@ use crate::store::{Store, Tx};
 
 /// How long one piece may hold the writer.
 const PIECE: Duration = Duration::from_millis(5);
+/// How long while others wait for it.
+const PIECE_BESIDE_OTHERS: Duration = Duration::from_millis(2);
+/// Rows that are made ready at once, away from the writer.
+const PAGE: usize = 500;
 
 /// Writes every row by `each`, then publishes them all by `last`, in one small commit. An error takes back what was
 /// written. It runs to its end even if the caller goes away.
@@ -19,7 +23,7 @@ const PIECE: Duration = Duration::from_millis(5);
 pub async fn write_all<T, R>(
     app: &Arc<App>,
     kind: &'static str,
-    rows: Vec<T>,
+    rows: impl Iterator<Item = T> + Send + 'static,
     each: impl Fn(&Tx<'_>, ImportId, T) -> Result<(), Error> + Send + Sync + 'static,
     last: impl FnOnce(&Tx<'_>, ImportId) -> Result<R, Error> + Send + 'static,
 ) -> Result<R, Error>
@@ -38,7 +42,7 @@ where
 async fn run<T, R>(
     store: &Store,
     kind: &'static str,
-    rows: Vec<T>,
+    rows: impl Iterator<Item = T> + Send + 'static,
     each: Arc<impl Fn(&Tx<'_>, ImportId, T) -> Result<(), Error> + Send + Sync + 'static>,
     last: impl FnOnce(&Tx<'_>, ImportId) -> Result<R, Error> + Send + 'static,
 ) -> Result<R, Error>
@@ -47,24 +51,25 @@ where
     R: Send + 'static,
 {
     let import = store.write(move |tx| Ok::<_, Error>(tx.begin_import(kind)?)).await?;
-    let mut left = rows.into_iter();
-    while left.len() > 0 {
-        let each = Arc::clone(&each);
-        let written = store
-            .write(move |tx| {
-                let started = Instant::now();
-                while started.elapsed() < PIECE
-                    && let Some(row) = left.next()
-                {
-                    each(tx, import, row)?;
-                }
-                Ok::<_, Error>(left)
-            })
-            .await;
-        left = match written {
-            Ok(left) => left,
-            Err(error) => return Err(take_back(store, import, error).await),
+    let mut rows = rows;
+    loop {
+        let taken = tokio::task::spawn_blocking(move || (rows.by_ref().take(PAGE).collect::<Vec<T>>(), rows));
+        let page = match taken.await {
+            Ok((page, rest)) => {
+                rows = rest;
+                page
+            }
+            Err(_) => {
+                let error = Error::new(Kind::Internal, "making rows ready ended early");
+                return Err(take_back(store, import, error).await);
+            }
         };
+        if page.is_empty() {
+            break;
+        }
+        if let Err(error) = write_page(store, import, page, &each).await {
+            return Err(take_back(store, import, error).await);
+        }
     }
     let published = store
         .write(move |tx| {
@@ -77,6 +82,32 @@ where
         Ok(answer) => Ok(answer),
         Err(error) => Err(take_back(store, import, error).await),
     }
+}
+
+/// Writes rows in pieces, each in a commit of its own.
+async fn write_page<T: Send + 'static>(
+    store: &Store,
+    import: ImportId,
+    page: Vec<T>,
+    each: &Arc<impl Fn(&Tx<'_>, ImportId, T) -> Result<(), Error> + Send + Sync + 'static>,
+) -> Result<(), Error> {
+    let mut left = page.into_iter();
+    while left.len() > 0 {
+        let each = Arc::clone(each);
+        let most = if store.is_busy() { PIECE_BESIDE_OTHERS } else { PIECE };
+        left = store
+            .write(move |tx| {
+                let started = Instant::now();
+                while started.elapsed() < most
+                    && let Some(row) = left.next()
+                {
+                    each(tx, import, row)?;
+                }
+                Ok::<_, Error>(left)
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 async fn take_back(store: &Store, import: ImportId, error: Error) -> Error {

@@ -1,17 +1,22 @@
 //! Import: tokens with their secrets from a file. All rows or none; a serial that is known refuses the file.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
+use std::io::Cursor;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
 use super::inventory::Selector;
 use super::{chunks, create};
 use crate::access::Caller;
 use crate::app::App;
+
 use crate::formats::error::FormatError;
-use crate::formats::{self, ImportedCredential};
+use crate::formats::{self, Format, ImportedCredential, Location};
 use crate::model::id::{ProductId, RepositoryId};
 use crate::otp::credential::Credential;
 use crate::store::Tx;
@@ -35,7 +40,8 @@ pub struct ImportRequest {
     pub data: String,
 }
 
-/// Imports a file. Answers with the number of tokens and what the caller wants to see of each.
+/// Imports a file. Answers with the number of tokens and what the caller wants to see of each, as JSON text: as
+/// values, the rows would take more memory than all the rest.
 ///
 /// # Errors
 /// [`Kind::ImportRefused`] names the row and field; [`Kind::Exists`] the serial. Nothing is imported then.
@@ -44,9 +50,9 @@ pub async fn import(
     caller: &Caller,
     request: ImportRequest,
     wanted: Vec<Json>,
-) -> Result<Json, Error> {
+) -> Result<String, Error> {
     let ImportRequest { product, repository, data } = request;
-    let rows = tokio::task::spawn_blocking(move || read(&data))
+    let (file, total) = tokio::task::spawn_blocking(move || File::check(data))
         .await
         .map_err(|_| Error::new(Kind::Internal, "reading the file ended early"))??;
     let home = app
@@ -61,12 +67,12 @@ pub async fn import(
         })
         .await?;
     let (product, repository, model, wanted) = home;
-    let (total, caller) = (rows.len(), caller.clone());
+    let caller = caller.clone();
     let import = chunks::write_all(
         app,
         "token/import",
-        rows,
-        move |tx, import, row| insert(tx, import, row, (product, &model), repository),
+        file.rows(),
+        move |tx, import, row| insert(tx, import, row?, (product, &model), repository),
         move |tx, import| {
             let mut entry = caller.did("token/import");
             entry.outcome = "imported";
@@ -76,15 +82,15 @@ pub async fn import(
         },
     )
     .await?;
-    let rows = show(app, import, total, wanted).await?;
-    Ok(serde_json::json!({ "total": total, "rows": rows }))
+    show(app, import, total, wanted).await
 }
 
 /// Reads back what the caller wants to see, page by page.
-async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
-    let mut rows = Vec::with_capacity(total);
-    while rows.len() < total {
-        let (from, wanted) = (rows.len() as u64, wanted.clone());
+async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> Result<String, Error> {
+    let mut text = format!("{{\"total\":{total},\"rows\":[");
+    let mut shown = 0;
+    while shown < total {
+        let (from, wanted) = (shown as u64, wanted.clone());
         let page = app
             .store
             .read(move |reader| {
@@ -96,34 +102,57 @@ async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> R
         if page.is_empty() {
             break;
         }
-        rows.extend(page);
+        for row in page {
+            let comma = if shown == 0 { "" } else { "," };
+            let _ = write!(text, "{comma}{row}");
+            shown += 1;
+        }
     }
-    Ok(rows)
+    text.push_str("]}");
+    Ok(text)
 }
 
-/// Reads the whole file first: a mistake in its last row must not cost the writer anything.
-fn read(data: &str) -> Result<Vec<ImportedCredential>, Error> {
-    let refused = |error: FormatError| Error::new(Kind::ImportRefused, error.to_string());
-    let format = formats::detect::detect(data.as_bytes()).map_err(refused)?;
-    let mut rows = Vec::new();
-    let mut seen: HashMap<String, String> = HashMap::new();
-    for row in formats::read(data.as_bytes(), format) {
-        let row = row.map_err(refused)?;
-        let place = row.location.to_string();
-        if let Some(first) = seen.insert(row.serial.clone(), place.clone()) {
-            let text = format!("{place}: serial {} stands at {first} already", row.serial);
-            return Err(Error::new(Kind::ImportRefused, text));
+/// A file that was read to its end once, and found good.
+struct File {
+    text: Zeroizing<Vec<u8>>,
+    format: Format,
+}
+
+impl File {
+    /// Reads the whole file first: a mistake in its last row must not cost the writer anything. What it holds is not
+    /// kept: the rows are read again as they are written. Returns their number too.
+    fn check(text: String) -> Result<(Self, usize), Error> {
+        let text = Zeroizing::new(text.into_bytes());
+        let format = formats::detect::detect(text.as_slice()).map_err(refused)?;
+        let mut seen: HashMap<String, Location> = HashMap::new();
+        for row in formats::read(text.as_slice(), format) {
+            let ImportedCredential { location, serial, .. } = row.map_err(refused)?;
+            if seen.len() == MOST_TOKENS {
+                let text = format!("{location}: one file may hold at most {MOST_TOKENS} tokens");
+                return Err(Error::new(Kind::ImportRefused, text));
+            }
+            match seen.entry(serial) {
+                Entry::Vacant(entry) => drop(entry.insert(location)),
+                Entry::Occupied(first) => {
+                    let text =
+                        format!("{location}: serial {} stands at {} already", first.key(), first.get());
+                    return Err(Error::new(Kind::ImportRefused, text));
+                }
+            }
         }
-        if rows.len() == MOST_TOKENS {
-            let text = format!("{place}: one file may hold at most {MOST_TOKENS} tokens");
-            return Err(Error::new(Kind::ImportRefused, text));
+        if seen.is_empty() {
+            return Err(Error::new(Kind::ImportRefused, "the file holds no tokens"));
         }
-        rows.push(row);
+        Ok((Self { text, format }, seen.len()))
     }
-    if rows.is_empty() {
-        return Err(Error::new(Kind::ImportRefused, "the file holds no tokens"));
+
+    fn rows(self) -> impl Iterator<Item = Result<ImportedCredential, Error>> + Send + 'static {
+        formats::read(Cursor::new(self.text), self.format).map(|row| row.map_err(refused))
     }
-    Ok(rows)
+}
+
+fn refused(error: FormatError) -> Error {
+    Error::new(Kind::ImportRefused, error.to_string())
 }
 
 fn insert(
@@ -145,15 +174,14 @@ fn insert(
         return Err(at(&format!("the file is of product {}/{}", codes.manufacturer, codes.product)));
     }
     let parameters = row.parameters(model.parameters);
-    let token = tx.insert_token(&NewToken {
-        serial: row.serial.clone(),
+    let token = NewToken {
         identifier: row.serial.clone(),
+        serial: row.serial,
         product,
         repository,
         description: row.description.unwrap_or_default(),
         import: Some(import),
-    })?;
-    let counter = row.counter.unwrap_or(0);
-    tx.put_credential(token, &Credential { secret: row.secret, parameters }, counter, 0)?;
+    };
+    tx.insert_token_with(&token, &Credential { secret: row.secret, parameters }, row.counter.unwrap_or(0))?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{StoreError, Tx};
 use crate::store::hot::one_row;
 
 /// Rows that a sweep deletes in one commit.
-const SWEPT_AT_ONCE: i64 = 500;
+const SWEPT_AT_ONCE: i64 = 100;
 
 /// An import that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such import.
     pub fn publish_import(&self, import: ImportId) -> Result<(), StoreError> {
+        self.count_added()?;
         let connection = self.connection();
         let mut counts = connection.prepare_cached(
             "INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
@@ -46,6 +47,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
     pub fn sweep_import(&self, import: ImportId) -> Result<bool, StoreError> {
+        self.count_added()?;
         let connection = self.connection();
         for statement in [
             "DELETE FROM assignments WHERE id IN

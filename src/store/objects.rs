@@ -5,11 +5,14 @@
 
 mod query;
 mod tables;
+mod terms;
 
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::Value as Json;
 
-pub use self::query::{Condition, FindError, QueryError, Search, find_one, get, imported, search, shows};
+pub use self::query::{
+    Condition, FindError, QueryError, Search, explain, find_one, get, imported, search, shows,
+};
 pub use self::tables::{ALL, ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;
@@ -30,7 +33,7 @@ pub struct Object {
     /// Other objects that belong to it.
     pub collections: &'static [Collection],
     /// Which rows anybody may see: rows of an unfinished import are invisible.
-    visible: Option<&'static str>,
+    visibility: Option<Visibility>,
     /// A table that counts the rows, and the attributes and links by which it can be asked.
     counted: Option<Counted>,
 }
@@ -41,6 +44,15 @@ impl Object {
     pub fn has_link(&self, name: &str) -> bool {
         self.links.iter().any(|link| link.name == name)
     }
+}
+
+/// Two conditions of which every row fulfils one.
+#[derive(Clone, Copy)]
+struct Visibility {
+    /// Anybody may see it.
+    shown: &'static str,
+    /// Nobody may see it yet. These are few and found by an index.
+    hidden: &'static str,
 }
 
 /// A table of counts: it has some of the object's columns under the same names, and `tokens`, the number.
@@ -61,6 +73,8 @@ pub struct Attribute {
     column: &'static str,
     /// A table with at most one row for each object, joined when the attribute is asked for.
     extra: Option<Extra>,
+    /// An index in any case serves what begins with some text.
+    by_prefix: bool,
 }
 
 /// A one-to-one table; `{}` in `on` stands for the object's alias, `{}_NAME` is the alias of this table.
@@ -80,6 +94,8 @@ pub struct Link {
     /// The kind of the other object.
     pub target: &'static Object,
     column: &'static str,
+    /// There are few of those objects, and every row has one: conditions on them are looked up before the search.
+    few: bool,
 }
 
 /// Other objects that belong to one.

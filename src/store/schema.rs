@@ -76,6 +76,8 @@ pub(super) fn prepare_writer(
         },
     )?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What would undo a part of a transaction. It is small, and a file for it would cost more than the change.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The writer does that itself, where a failure of the disk is seen.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(128);

@@ -26,6 +26,16 @@ pub struct NewToken {
     pub import: Option<ImportId>,
 }
 
+/// By what tokens are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Home {
+    /// The import under way; 0 for none.
+    import: i64,
+    product: i64,
+    repository: i64,
+    status: &'static str,
+}
+
 /// Who may have the secret of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Custody {
@@ -52,26 +62,74 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if the serial is taken.
     pub fn insert_token(&self, token: &NewToken) -> Result<TokenId, StoreError> {
+        self.insert_with_state(token, 0)
+    }
+
+    /// Adds a token with its secret. `next_factor` is the first moving factor that may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] also if the serial is taken.
+    pub fn insert_token_with(
+        &self,
+        token: &NewToken,
+        credential: &Credential,
+        next_factor: u64,
+    ) -> Result<TokenId, StoreError> {
+        let id = self.insert_with_state(token, next_factor)?;
+        self.write_credential(id, credential)?;
+        Ok(id)
+    }
+
+    fn insert_with_state(&self, token: &NewToken, next_factor: u64) -> Result<TokenId, StoreError> {
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO tokens (serial, identifier, product_id, repository_id, status, description, exportable,
              import_id, created_ms, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, 'ACTIVE', ?5, (SELECT software FROM products WHERE id = ?3), ?6, ?7, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT software FROM products WHERE id = ?3), ?7, ?8, ?8)",
         )?;
+        let status = TokenStatus::Active.as_str();
+        let import = token.import.map(|import| import.0);
         let id = insert.insert((
             &token.serial,
             &token.identifier,
             token.product.0,
             token.repository.0,
+            status,
             &token.description,
-            token.import.map(|import| import.0),
+            import,
             self.now().as_millis(),
         ))?;
         let mut state = self.connection().prepare_cached(
             "INSERT INTO token_states (token_id, next_factor, drift_steps, needs_sync, failures)
-             VALUES (?1, 0, 0, 0, 0)",
+             VALUES (?1, ?2, 0, 0, 0)",
         )?;
-        one_row(state.execute([id])?)?;
+        one_row(state.execute((id, next_factor as i64))?)?;
+        let mut added = self.added.borrow_mut();
+        let home = Home {
+            import: import.unwrap_or(0),
+            product: token.product.0,
+            repository: token.repository.0,
+            status,
+        };
+        *added.entry(home).or_default() += 1;
         Ok(TokenId(id))
+    }
+
+    /// Adds the tokens that this change has added so far to their counts.
+    pub(super) fn count_added(&self) -> Result<(), StoreError> {
+        let added = self.added.take();
+        if added.is_empty() {
+            return Ok(());
+        }
+        let mut count = self.connection().prepare_cached(
+            "INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (import_id, product_id, repository_id, status)
+             DO UPDATE SET tokens = tokens + ?5",
+        )?;
+        for (home, tokens) in added {
+            let Home { import, product, repository, status } = home;
+            one_row(count.execute((import, product, repository, status, tokens))?)?;
+        }
+        Ok(())
     }
 
     /// Gives a token its secret, over any that it had, and starts its moving factor, without failures.
@@ -86,6 +144,16 @@ impl Tx<'_> {
         next_factor: u64,
         drift_steps: i64,
     ) -> Result<(), StoreError> {
+        self.write_credential(token, credential)?;
+        let mut state = self.connection().prepare_cached(
+            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = 0, failures = 0,
+             locked_until_ms = NULL WHERE token_id = ?1",
+        )?;
+        one_row(state.execute((token.0, next_factor as i64, drift_steps))?)?;
+        self.touch_token(token)
+    }
+
+    fn write_credential(&self, token: TokenId, credential: &Credential) -> Result<(), StoreError> {
         let sealed = self.vault().seal(credential_place(token), credential.secret.expose())?;
         let (kind, hash, digits, step) = parameter_columns(&credential.parameters);
         let mut put = self.connection().prepare_cached(
@@ -94,13 +162,7 @@ impl Tx<'_> {
              ON CONFLICT (token_id) DO UPDATE SET kind = ?2, hash = ?3, digits = ?4, time_step_seconds = ?5,
              secret = ?6",
         )?;
-        one_row(put.execute((token.0, kind, hash, digits, step, sealed))?)?;
-        let mut state = self.connection().prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = 0, failures = 0,
-             locked_until_ms = NULL WHERE token_id = ?1",
-        )?;
-        one_row(state.execute((token.0, next_factor as i64, drift_steps))?)?;
-        self.touch_token(token)
+        one_row(put.execute((token.0, kind, hash, digits, step, sealed))?)
     }
 
     /// Says which slot of which device holds the token's credential.

@@ -9,10 +9,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -26,8 +27,9 @@ const QUEUE: usize = 8192;
 /// Most requests of one commit. It bounds how long the first of them waits for the others.
 const MAX_BATCH: usize = 1024;
 
-/// Changed rows after which the write-ahead log is folded into the database. About 4 MiB of log.
-const FOLD_AFTER_CHANGES: u64 = 2000;
+/// Pages after which the write-ahead log is folded into the database: 4 MiB. Counted in pages, because that is what
+/// folding costs: a thousand rows of an import share some dozens of them, a thousand verifies hardly any.
+const FOLD_AFTER_PAGES: i32 = 1000;
 
 /// Sends the answer, once it is known whether the commit stands.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -77,16 +79,24 @@ impl<D: Decision> AnyDecision for Asked<D> {
 pub(super) struct Writer {
     requests: SyncSender<Request>,
     healthy: Arc<AtomicBool>,
+    /// Requests that wait for their answer.
+    waiting: AtomicUsize,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(super) fn start(
-        connection: Connection,
+        mut connection: Connection,
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let (requests, waiting) = sync_channel(QUEUE);
+        let log_pages = Arc::new(AtomicI32::new(0));
+        let pages_after = Arc::clone(&log_pages);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            pages_after.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
         let healthy = Arc::new(AtomicBool::new(true));
         let state = State {
             connection,
@@ -95,13 +105,18 @@ impl Writer {
             rows: Rows::default(),
             healthy: Arc::clone(&healthy),
             broken: None,
-            folded_at: 0,
+            log_pages,
         };
         let thread = std::thread::Builder::new()
             .name("fobd-writer".to_owned())
             .spawn(move || state.run(&waiting))
             .map_err(StoreError::Thread)?;
-        Ok(Self { requests, healthy, thread: std::sync::Mutex::new(Some(thread)) })
+        Ok(Self {
+            requests,
+            healthy,
+            waiting: AtomicUsize::new(0),
+            thread: std::sync::Mutex::new(Some(thread)),
+        })
     }
 
     /// Whether the last commit reached the disk.
@@ -110,6 +125,7 @@ impl Writer {
     }
 
     pub(super) async fn decide<D: Decision>(&self, decision: D) -> Result<D::Reply, StoreError> {
+        let _waiting = Waiting::new(&self.waiting);
         let (reply, answer) = oneshot::channel();
         self.send(Request::Decide(Box::new(Asked { decision, reply })))?;
         answer.await.map_err(|_| StoreError::Stopped)?
@@ -123,6 +139,7 @@ impl Writer {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let _waiting = Waiting::new(&self.waiting);
         let (reply, answer) = oneshot::channel::<Result<T, E>>();
         let request = Request::Work(Box::new(move |tx| {
             let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
@@ -135,6 +152,11 @@ impl Writer {
         }));
         self.send(request).map_err(E::from)?;
         answer.await.map_err(|_| E::from(StoreError::Stopped))?
+    }
+
+    /// How many requests wait for their answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn send(&self, request: Request) -> Result<(), StoreError> {
@@ -155,6 +177,22 @@ impl Writer {
     }
 }
 
+/// One request that waits, for as long as this lives.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn new(waiting: &'w AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop();
@@ -169,8 +207,8 @@ struct State {
     healthy: Arc<AtomicBool>,
     /// Why nothing more is written until a restart.
     broken: Option<String>,
-    /// Rows that had been changed when the log was folded last.
-    folded_at: u64,
+    /// Pages of the write-ahead log after the last commit.
+    log_pages: Arc<AtomicI32>,
 }
 
 impl Drop for State {
@@ -205,16 +243,14 @@ impl State {
         }
     }
 
-    /// Folds the write-ahead log into the database once enough rows have changed, after everybody was answered.
+    /// Folds the write-ahead log into the database once it is long enough, after everybody was answered.
     ///
     /// SQLite would do this by itself at the end of a commit, but it would keep a failed fsync of the database to
     /// itself, and a later try would find the pages clean and drop the log that still had them.
     fn fold(&mut self) {
-        let changes = self.connection.total_changes();
-        if self.broken.is_some() || changes.saturating_sub(self.folded_at) < FOLD_AFTER_CHANGES {
+        if self.broken.is_some() || self.log_pages.load(Ordering::Relaxed) < FOLD_AFTER_PAGES {
             return;
         }
-        self.folded_at = changes;
         let folded = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         if let Err(error) = folded {
             tracing::error!(%error, "the write-ahead log cannot be folded into the database");
@@ -348,7 +384,7 @@ fn run_work(
     let done = work(&tx);
     answers.push(done.answer);
     if done.keep {
-        audit::append(connection, now, &tx.into_audit())?;
+        tx.finish()?;
         connection.execute_batch("RELEASE work")?;
     } else {
         connection.execute_batch("ROLLBACK TO work; RELEASE work")?;

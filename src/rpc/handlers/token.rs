@@ -98,7 +98,7 @@ pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply
 pub(in crate::rpc) async fn import(cx: Context, params: Create<ImportAttrs>) -> Result<Reply, Error> {
     let ImportAttrs { product, repository, data } = params.attrs;
     let request = ImportRequest { product, repository, data };
-    Ok(Reply::Result(import::import(&cx.app, &cx.caller, request, params.wanted).await?))
+    Ok(Reply::Text(import::import(&cx.app, &cx.caller, request, params.wanted).await?))
 }
 
 pub(in crate::rpc) async fn assign(cx: Context, params: TokenAssign) -> Result<Reply, Error> {

@@ -7,7 +7,8 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension as _, params_from_iter};
 use serde_json::{Map, Value as Json};
 
-use super::{Collection, Kind, Object};
+use super::terms::Term;
+use super::{Attribute, Collection, Kind, Object, Visibility};
 use crate::store::imports::ImportId;
 use crate::store::{Reader, StoreError};
 
@@ -18,12 +19,6 @@ const MOST_ROWS: u64 = 10_000;
 /// Most rows of a collection inside a row.
 const MOST_ELEMENTS: u64 = 100;
 
-/// Most conditions of one search.
-const MOST_CONDITIONS: usize = 100;
-/// Most values of one `in`.
-const MOST_VALUES: usize = 1000;
-/// Longest pattern of a `like`, in characters.
-const MOST_PATTERN_CHARS: usize = 255;
 /// Most values of one row.
 const MOST_COLUMNS: usize = 500;
 /// Most collections of one row: each costs a statement of its own.
@@ -77,7 +72,7 @@ pub enum QueryError {
 }
 
 /// Refuses what is over a limit.
-fn bounded(count: usize, most: usize, member: &str, of: &'static str) -> Result<(), QueryError> {
+pub(super) fn bounded(count: usize, most: usize, member: &str, of: &'static str) -> Result<(), QueryError> {
     let too_many = || QueryError::TooMany { member: member.to_owned(), most, of };
     (count <= most).then_some(()).ok_or_else(too_many)
 }
@@ -148,7 +143,7 @@ pub fn find_one(
     conditions: &[Condition],
 ) -> Result<i64, FindError> {
     let mut select = Select::new(object);
-    select.conditions(conditions)?;
+    select.conditions(reader, conditions)?;
     let sql = format!("SELECT {}.id {} LIMIT 2", select.alias, select.tail());
     let mut statement = reader.connection.prepare_cached(&sql).map_err(QueryError::from)?;
     let mut rows = statement.query(params_from_iter(&select.values)).map_err(QueryError::from)?;
@@ -172,7 +167,7 @@ pub fn get(
 ) -> Result<Json, QueryError> {
     let mut select = Select::new(object);
     let shape = select.shape(wanted)?;
-    select.conditions.push(format!("{}.id = ?1", select.alias));
+    select.terms.push(Term::fixed(format!("{}.id = ?1", select.alias)));
     let sql = format!("SELECT {} {}", select.columns(), select.tail());
     let mut statement = reader.connection.prepare_cached(&sql)?;
     let found = statement.query_row([id], |row| Ok(shape.read(row))).optional()?;
@@ -195,7 +190,7 @@ pub fn imported(
 ) -> Result<Vec<Json>, QueryError> {
     let mut select = Select::new(object);
     let shape = select.shape(wanted)?;
-    select.conditions.push(format!("{}.import_id = ?1", select.alias));
+    select.terms.push(Term::fixed(format!("{}.import_id = ?1", select.alias)));
     let sql = format!(
         "SELECT {} {} ORDER BY {}.id LIMIT {} OFFSET {}",
         select.columns(),
@@ -212,28 +207,86 @@ pub fn imported(
 /// # Errors
 /// [`QueryError`] if the search names what the object does not have.
 pub fn search(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Json, QueryError> {
-    let mut select = Select::new(object);
-    select.conditions(&search.conditions)?;
-    let total: i64 = reader
-        .connection
-        .prepare_cached(&select.total())?
-        .query_row(params_from_iter(&select.values), |row| row.get(0))?;
-    let shape = select.shape(&search.wanted)?;
-    let order = match &search.sort {
-        Some(path) => select.column(path)?.0,
-        None => format!("{}.id", select.alias),
-    };
-    let direction = if search.descending { "DESC" } else { "ASC" };
-    let sql = format!(
-        "SELECT {} {} ORDER BY {order} {direction}, {}.id {direction} LIMIT {} OFFSET {}",
-        select.columns(),
-        select.tail(),
-        select.alias,
-        search.max.unwrap_or(DEFAULT_MAX).min(MOST_ROWS),
-        search.offset.min(i64::MAX as u64),
-    );
-    let rows = shape.read_all(reader, &sql, &select.values)?;
-    Ok(serde_json::json!({ "total": total, "rows": rows }))
+    let page = Page::plan(reader, object, search)?;
+    let rows = page.shape.read_all(reader, &page.sql, &page.values)?;
+    // Not `json!`, which copies what it is given.
+    Ok(Json::Object(Map::from_iter([
+        ("total".to_owned(), page.total.into()),
+        ("rows".to_owned(), Json::Array(rows)),
+    ])))
+}
+
+/// How SQLite goes about a search: the steps of its plan, those for the total first.
+///
+/// # Errors
+/// As [`search`].
+pub fn explain(
+    reader: &Reader<'_>,
+    object: &'static Object,
+    search: &Search,
+) -> Result<Vec<String>, QueryError> {
+    let page = Page::plan(reader, object, search)?;
+    let mut steps = Vec::new();
+    for (part, sql) in [("total", &page.total_sql), ("rows", &page.sql)] {
+        let mut statement = reader.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+        let found = statement.query_map(params_from_iter(&page.values), |row| row.get::<_, String>(3))?;
+        for step in found {
+            steps.push(format!("{part}: {}", step?));
+        }
+    }
+    Ok(steps)
+}
+
+/// A search that is counted and ready to be read.
+struct Page {
+    total: i64,
+    total_sql: String,
+    sql: String,
+    values: Vec<Sql>,
+    shape: Shape,
+}
+
+impl Page {
+    fn plan(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Self, QueryError> {
+        let mut select = Select::new(object);
+        select.conditions(reader, &search.conditions)?;
+        let total_sql = select.total();
+        let total: i64 = reader
+            .connection
+            .prepare_cached(&total_sql)?
+            .query_row(params_from_iter(&select.values), |row| row.get(0))?;
+        let shape = select.shape(&search.wanted)?;
+        let direction = if search.descending { "DESC" } else { "ASC" };
+        let mut order = format!("{}.id {direction}", select.alias);
+        let sort = search.sort.as_deref().filter(|path| *path != "id");
+        if let Some(path) = sort {
+            order = format!("{} {direction}, {order}", select.column(path)?.0);
+        }
+        // By one value each, an index finds the rows in the order of their ids. Otherwise it finds them in another
+        // order than the page's, which is no matter while they are few.
+        let exact = sort.is_none() && select.terms.iter().all(|term| term.exact);
+        let way = if exact || total <= SORTED_AT_MOST { Way::Narrow } else { Way::Walk };
+        let sql = format!(
+            "SELECT {} {} ORDER BY {order} LIMIT {} OFFSET {}",
+            select.columns(),
+            select.tail_of(object.table, select.shown(), way),
+            search.max.unwrap_or(DEFAULT_MAX).min(MOST_ROWS),
+            search.offset.min(i64::MAX as u64),
+        );
+        Ok(Self { total, total_sql, sql, values: select.values, shape })
+    }
+}
+
+/// Rows that are sorted to show a page of them. With more, the page's order is walked and what does not fit skipped.
+const SORTED_AT_MOST: i64 = 10_000;
+
+/// What chooses the index of a statement.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The conditions.
+    Narrow,
+    /// The order.
+    Walk,
 }
 
 /// Whether a `return` list shows anything of objects of another kind, by a link or in a collection.
@@ -255,22 +308,22 @@ pub fn shows(object: &'static Object, wanted: &[Json], kind: &'static Object) ->
 }
 
 /// A statement in the making.
-struct Select {
-    object: &'static Object,
-    alias: String,
+pub(super) struct Select {
+    pub(super) object: &'static Object,
+    pub(super) alias: String,
     /// Alias to join clause. Aliases are paths, so their order puts each after the one it hangs on.
     joins: BTreeMap<String, String>,
     columns: Vec<String>,
-    conditions: Vec<String>,
-    values: Vec<Sql>,
+    pub(super) terms: Vec<Term>,
+    pub(super) values: Vec<Sql>,
     /// First names of the paths that conditions go by.
-    asked: Vec<String>,
+    pub(super) asked: Vec<String>,
     /// Kinds of objects that paths led to.
     linked: BTreeSet<&'static str>,
 }
 
 impl Select {
-    fn new(object: &'static Object) -> Self {
+    pub(super) fn new(object: &'static Object) -> Self {
         Self {
             asked: Vec::new(),
             linked: BTreeSet::new(),
@@ -278,7 +331,7 @@ impl Select {
             alias: object.name.to_owned(),
             joins: BTreeMap::new(),
             columns: Vec::new(),
-            conditions: Vec::new(),
+            terms: Vec::new(),
             values: Vec::new(),
         }
     }
@@ -288,36 +341,49 @@ impl Select {
     }
 
     /// FROM and WHERE: the conditions, and only what may be seen.
-    fn tail(&self) -> String {
-        self.tail_of(self.object.table, self.object.visible)
+    pub(super) fn tail(&self) -> String {
+        self.tail_of(self.object.table, self.shown(), Way::Narrow)
     }
 
-    fn tail_of(&self, table: &str, visible: Option<&str>) -> String {
+    fn shown(&self) -> Option<&'static str> {
+        self.object.visibility.map(|visibility| visibility.shown)
+    }
+
+    fn tail_of(&self, table: &str, first: Option<&str>, way: Way) -> String {
         let joins: String = self.joins.values().map(String::as_str).collect();
         let mut text = format!("FROM {table} {}{joins}", self.alias);
-        let visible = visible.map(|condition| condition.replace("{}", &self.alias));
-        for (index, condition) in visible.iter().chain(&self.conditions).enumerate() {
+        let first = first.map(|condition| condition.replace("{}", &self.alias));
+        let terms = self.terms.iter().map(|term| match way {
+            Way::Narrow => &term.narrow,
+            Way::Walk => &term.walk,
+        });
+        for (index, condition) in first.iter().chain(terms).enumerate() {
             let _ = write!(text, " {} {condition}", if index == 0 { "WHERE" } else { "AND" });
         }
         text
     }
 
-    /// The statement that counts all rows that fit: from the table of counts where that can tell.
+    /// The statement that counts all rows that fit: from the table of counts where that can tell. Otherwise all that
+    /// fit are counted, which an index alone may tell, and then the few that must not be seen taken off.
     fn total(&self) -> String {
-        match &self.object.counted {
-            Some(counted) if self.asked.iter().all(|name| counted.by.contains(&name.as_str())) => {
-                format!(
-                    "SELECT coalesce(sum({}.tokens), 0) {}",
-                    self.alias,
-                    self.tail_of(counted.table, Some(counted.condition))
-                )
+        if let Some(counted) = &self.object.counted
+            && self.asked.iter().all(|name| counted.by.contains(&name.as_str()))
+        {
+            let tail = self.tail_of(counted.table, Some(counted.condition), Way::Narrow);
+            return format!("SELECT coalesce(sum({}.tokens), 0) {tail}", self.alias);
+        }
+        let all = format!("SELECT count(*) {}", self.tail_of(self.object.table, None, Way::Narrow));
+        match self.object.visibility {
+            None => all,
+            Some(Visibility { hidden, .. }) => {
+                let hidden = self.tail_of(self.object.table, Some(hidden), Way::Walk);
+                format!("SELECT ({all}) - (SELECT count(*) {hidden})")
             }
-            _ => format!("SELECT count(*) {}", self.tail()),
         }
     }
 
-    /// Walks a path; returns the column to show, the column to compare, and how.
-    fn column(&mut self, path: &str) -> Result<(String, String, Kind), QueryError> {
+    /// Walks a path; returns the column to show, the column to compare, and the attribute.
+    pub(super) fn column(&mut self, path: &str) -> Result<(String, String, &'static Attribute), QueryError> {
         let (object, alias, name) = self.walk(path)?;
         let unknown =
             || QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() };
@@ -333,7 +399,7 @@ impl Select {
             Kind::AnyCase(column) => column.replace("{}", &alias),
             _ => show.clone(),
         };
-        Ok((show, compare, attribute.kind))
+        Ok((show, compare, attribute))
     }
 
     /// Follows the links of a path up to its last name.
@@ -358,53 +424,6 @@ impl Select {
             (object, alias, rest) = (link.target, joined, after);
         }
         Ok((object, alias, rest))
-    }
-
-    fn conditions(&mut self, conditions: &[Condition]) -> Result<(), QueryError> {
-        bounded(conditions.len(), MOST_CONDITIONS, "match", "conditions")?;
-        for condition in conditions {
-            let (_, column, kind) = self.column(&condition.path)?;
-            self.asked.push(condition.path.split('.').next().unwrap_or_default().to_owned());
-            let wrong =
-                || QueryError::WrongType { attribute: condition.path.clone(), expected: kind.expected() };
-            let text = match condition.operator.as_str() {
-                "!=" => {
-                    // What an object does not have differs from everything; SQL's own <> would not say so.
-                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
-                    format!("{column} IS NOT ?{}", self.values.len())
-                }
-                operator @ ("=" | "<" | "<=" | ">" | ">=") => {
-                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
-                    format!("{column} {operator} ?{}", self.values.len())
-                }
-                "like" => {
-                    if !matches!(kind, Kind::Text | Kind::AnyCase(_)) {
-                        let expected = "compared by another operator: `like` is for texts";
-                        return Err(QueryError::WrongType { attribute: condition.path.clone(), expected });
-                    }
-                    let text = condition.value.as_str().ok_or_else(wrong)?;
-                    bounded(text.chars().count(), MOST_PATTERN_CHARS, &condition.path, "characters")?;
-                    self.values.push(kind.to_sql(&condition.value).ok_or_else(wrong)?);
-                    format!("{column} LIKE ?{} ESCAPE '\\'", self.values.len())
-                }
-                "in" => {
-                    let list = condition.value.as_array().ok_or(QueryError::WrongType {
-                        attribute: condition.path.clone(),
-                        expected: "a list of values for `in`",
-                    })?;
-                    bounded(list.len(), MOST_VALUES, &condition.path, "values")?;
-                    let mut marks = Vec::new();
-                    for value in list {
-                        self.values.push(kind.to_sql(value).ok_or_else(wrong)?);
-                        marks.push(format!("?{}", self.values.len()));
-                    }
-                    format!("{column} IN ({})", marks.join(", "))
-                }
-                other => return Err(QueryError::UnknownOperator(other.to_owned())),
-            };
-            self.conditions.push(text);
-        }
-        Ok(())
     }
 
     /// Reads a `return` list.
@@ -488,8 +507,9 @@ impl Select {
     }
 
     fn leaf(&mut self, shape: &mut Shape, prefix: &str, name: &str) -> Result<(), QueryError> {
-        let (show, _, kind) = self.column(&format!("{prefix}{name}"))?;
-        shape.members.push((name.to_owned(), Member::Value { column: self.columns.len(), kind }));
+        let (show, _, attribute) = self.column(&format!("{prefix}{name}"))?;
+        let column = self.columns.len();
+        shape.members.push((name.to_owned(), Member::Value { column, kind: attribute.kind }));
         self.columns.push(show);
         // Told now: a list as long as a request may be would fill the memory with columns.
         bounded(self.columns.len(), MOST_COLUMNS, "return", "attributes")
@@ -552,7 +572,7 @@ impl Shape {
         for (name, collection, wanted) in &self.collections {
             let mut select = Select::new(collection.target);
             let shape = select.shape(wanted)?;
-            select.conditions.push(collection.condition.replace("{}", &select.alias));
+            select.terms.push(Term::fixed(collection.condition.replace("{}", &select.alias)));
             let sql = format!(
                 "SELECT {} {} ORDER BY {}.id LIMIT {MOST_ELEMENTS}",
                 select.columns(),

@@ -1,10 +1,10 @@
 //! The objects of the API and where their attributes are kept. Secrets, PINs and sealed values have no entry
 //! here, so no request can ask for them.
 
-use super::{Attribute, Collection, Counted, Extra, Kind, Link, Object};
+use super::{Attribute, Collection, Counted, Extra, Kind, Link, Object, Visibility};
 
 const fn attribute(name: &'static str, column: &'static str, kind: Kind, about: &'static str) -> Attribute {
-    Attribute { name, about, kind, column, extra: None }
+    Attribute { name, about, kind, column, extra: None, by_prefix: false }
 }
 
 const fn extra(
@@ -14,7 +14,7 @@ const fn extra(
     extra: Extra,
     about: &'static str,
 ) -> Attribute {
-    Attribute { name, about, kind, column, extra: Some(extra) }
+    Attribute { name, about, kind, column, extra: Some(extra), by_prefix: false }
 }
 
 const fn link(
@@ -23,10 +23,27 @@ const fn link(
     target: &'static Object,
     about: &'static str,
 ) -> Link {
-    Link { name, about, target, column }
+    Link { name, about, target, column, few: false }
 }
 
-/// The condition of a collection that goes by assignments, those of an unfinished batch left out.
+const fn by_prefix(attribute: Attribute) -> Attribute {
+    Attribute { by_prefix: true, ..attribute }
+}
+
+const fn few(link: Link) -> Link {
+    Link { few: true, ..link }
+}
+
+/// Every kind of object, in the order of the documentation.
+pub static ALL: &[&Object] = &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB];
+
+/// Rows of an unfinished import are there and must not be seen.
+const PUBLISHED: Option<Visibility> = Some(Visibility {
+    shown: "({}.import_id IS NULL OR {}.import_id NOT IN (SELECT id FROM imports))",
+    hidden: "{}.import_id IN (SELECT id FROM imports)",
+});
+
+/// What an assignment that may be seen joins.
 macro_rules! assigned {
     ($column:literal, $condition:literal) => {
         concat!(
@@ -38,13 +55,6 @@ macro_rules! assigned {
         )
     };
 }
-
-/// Every kind of object, in the order of the documentation.
-pub static ALL: &[&Object] = &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB];
-
-/// Rows of an unfinished import are there and must not be seen.
-const PUBLISHED: Option<&str> =
-    Some("({}.import_id IS NULL OR {}.import_id NOT IN (SELECT id FROM imports))");
 
 const TOKEN_STATE: Extra = Extra { name: "state", table: "token_states", key: "token_id" };
 const CREDENTIAL: Extra = Extra { name: "credential", table: "credentials", key: "token_id" };
@@ -64,7 +74,7 @@ pub static DOMAIN: Object = Object {
     ],
     links: &[],
     collections: &[],
-    visible: None,
+    visibility: None,
     counted: None,
 };
 
@@ -109,7 +119,7 @@ pub static USER: Object = Object {
         ),
         attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
     ],
-    links: &[link("domain", "{}.domain_id", &DOMAIN, "Where the user belongs.")],
+    links: &[few(link("domain", "{}.domain_id", &DOMAIN, "Where the user belongs."))],
     collections: &[
         Collection {
             name: "tokens",
@@ -124,7 +134,7 @@ pub static USER: Object = Object {
             condition: "{}.user_id = ?1",
         },
     ],
-    visible: None,
+    visibility: None,
     counted: None,
 };
 
@@ -169,7 +179,7 @@ pub static PRODUCT: Object = Object {
     ],
     links: &[],
     collections: &[],
-    visible: None,
+    visibility: None,
     counted: None,
 };
 
@@ -192,7 +202,7 @@ pub static REPOSITORY: Object = Object {
         target: &REPOSITORY,
         condition: "{}.parent_id = ?1",
     }],
-    visible: None,
+    visibility: None,
     counted: None,
 };
 
@@ -204,7 +214,7 @@ pub static TOKEN: Object = Object {
     table: "tokens",
     attributes: &[
         attribute("id", "{}.id", Kind::Id('t'), "Id, `t` and a number."),
-        attribute("serial", "{}.serial", Kind::Text, "Serial number; unique."),
+        by_prefix(attribute("serial", "{}.serial", Kind::Text, "Serial number; unique.")),
         attribute(
             "identifier",
             "{}.identifier",
@@ -283,8 +293,8 @@ pub static TOKEN: Object = Object {
         attribute("lastUpdated", "{}.updated_ms", Kind::Time, "When it was last changed."),
     ],
     links: &[
-        link("product", "{}.product_id", &PRODUCT, "Its model."),
-        link("repository", "{}.repository_id", &REPOSITORY, "Its stock."),
+        few(link("product", "{}.product_id", &PRODUCT, "Its model.")),
+        few(link("repository", "{}.repository_id", &REPOSITORY, "Its stock.")),
     ],
     collections: &[
         Collection {
@@ -312,7 +322,7 @@ pub static TOKEN: Object = Object {
             condition: "{}.token_id = ?1",
         },
     ],
-    visible: PUBLISHED,
+    visibility: PUBLISHED,
     counted: Some(Counted {
         table: "token_counts",
         condition: "{}.import_id = 0",
@@ -387,7 +397,7 @@ pub static ASSIGNMENT: Object = Object {
         link("user", "{}.user_id", &USER, "The user."),
     ],
     collections: &[],
-    visible: PUBLISHED,
+    visibility: PUBLISHED,
     counted: None,
 };
 
@@ -415,6 +425,6 @@ pub static JOB: Object = Object {
     ],
     links: &[link("token", "{}.token_id", &TOKEN, "Its token.")],
     collections: &[],
-    visible: None,
+    visibility: None,
     counted: None,
 };

@@ -14,7 +14,13 @@ ALTER TABLE tokens ADD COLUMN exportable INTEGER NOT NULL DEFAULT 0;
 -- No further hand-out of the secret, by download or programming, until released.
 ALTER TABLE tokens ADD COLUMN confined   INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tokens ADD COLUMN import_id  INTEGER;
-CREATE INDEX tokens_by_status ON tokens (status);
+-- For searches: each ends in the id, which is the order of a page. One of two columns serves no search for the first
+-- alone, which would find its rows in the order of the second.
+CREATE INDEX tokens_by_status            ON tokens (status);
+CREATE INDEX tokens_by_product_status    ON tokens (product_id, status);
+CREATE INDEX tokens_by_repository_status ON tokens (repository_id, status);
+-- Beginnings of serials, in any case.
+CREATE INDEX tokens_by_serial            ON tokens (serial COLLATE NOCASE);
 CREATE INDEX tokens_by_import ON tokens (import_id) WHERE import_id IS NOT NULL;
 
 ALTER TABLE assignments ADD COLUMN is_owner           INTEGER NOT NULL DEFAULT 1;
@@ -60,25 +66,22 @@ CREATE TABLE token_counts (
 INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
 SELECT 0, product_id, repository_id, status, count(*) FROM tokens GROUP BY product_id, repository_id, status;
 
-CREATE TRIGGER tokens_count_in AFTER INSERT ON tokens BEGIN
-  INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
-  VALUES (coalesce((SELECT id FROM imports WHERE id = NEW.import_id), 0),
-          NEW.product_id, NEW.repository_id, NEW.status, 1)
-  ON CONFLICT (import_id, product_id, repository_id, status) DO UPDATE SET tokens = tokens + 1;
-END;
-
+-- What is added is counted by the store, once for all rows of a change: a trigger would double the cost of an import.
+-- Both may come first, so a count may be below zero until the commit.
 CREATE TRIGGER tokens_count_out AFTER DELETE ON tokens BEGIN
-  UPDATE token_counts SET tokens = tokens - 1
-  WHERE import_id = coalesce((SELECT id FROM imports WHERE id = OLD.import_id), 0)
-    AND product_id = OLD.product_id AND repository_id = OLD.repository_id AND status = OLD.status;
+  INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
+  VALUES (coalesce((SELECT id FROM imports WHERE id = OLD.import_id), 0),
+          OLD.product_id, OLD.repository_id, OLD.status, -1)
+  ON CONFLICT (import_id, product_id, repository_id, status) DO UPDATE SET tokens = tokens - 1;
 END;
 
 CREATE TRIGGER tokens_count_over AFTER UPDATE OF status, product_id, repository_id ON tokens
 WHEN OLD.status <> NEW.status OR OLD.product_id <> NEW.product_id OR OLD.repository_id <> NEW.repository_id
 BEGIN
-  UPDATE token_counts SET tokens = tokens - 1
-  WHERE import_id = coalesce((SELECT id FROM imports WHERE id = OLD.import_id), 0)
-    AND product_id = OLD.product_id AND repository_id = OLD.repository_id AND status = OLD.status;
+  INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
+  VALUES (coalesce((SELECT id FROM imports WHERE id = OLD.import_id), 0),
+          OLD.product_id, OLD.repository_id, OLD.status, -1)
+  ON CONFLICT (import_id, product_id, repository_id, status) DO UPDATE SET tokens = tokens - 1;
   INSERT INTO token_counts (import_id, product_id, repository_id, status, tokens)
   VALUES (coalesce((SELECT id FROM imports WHERE id = NEW.import_id), 0),
           NEW.product_id, NEW.repository_id, NEW.status, 1)
