@@ -316,6 +316,10 @@ fn a_pin_is_changed_by_who_knows_the_old_one_and_a_wrong_one_counts() {
     client.ok("token/import", json!({"attrs": {"product": product, "data": format!("1001,{RFC_HEX}\n")}}));
     let user = json!({"domain": {"name": "domain.com"}, "loginName": "john.smith"});
     let token = json!({"serial": "1001"});
+    client.ok("token/assign", json!({"token": token, "user": user}));
+    let first = json!({"token": token, "user": user, "attrs": {"oldPin": "", "pin": "0815"}});
+    assert_eq!(client.error("token/changePin", first).kind, "credentials.incorrect", "there is no old one");
+    client.ok("token/reset", json!({"token": token}));
     client.ok("token/assign", json!({"token": token, "user": user, "attrs": {"pin": "4711"}}));
     let change = |old: &str, new: &str| {
         client.call(
