@@ -11,7 +11,7 @@ demo: ## do the main job with an emulated YubiKey (KEEP=1 leaves it running, TOK
 
 test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
 bench: ## print how fast it is beside references of the same run (BENCH_TOKENS=1000000, BENCH_ONLY=search)
 	@scripts/setup.sh demo
