@@ -593,3 +593,26 @@ fn jobs_are_found_by_state_and_an_unknown_one_is_not_found() {
         assert_eq!(auditor.error(method, params).kind, "permission.denied", "{method}");
     }
 }
+
+#[test]
+fn a_slot_that_is_empty_already_gives_its_token_back_to_stock() {
+    let server = server();
+    let client = &server.client;
+    let card = yubikey();
+    server.plug_in(&card);
+    assert_eq!(program(client, "OH", &json!({}))["state"], "ready");
+    // SELECT, LIST, DELETE: the key empties the slot and is gone before it can say so.
+    card.plan(Fault { at: 2, kind: FaultKind::UnplugAfter });
+    let erase = json!({"device": "ykoath:12345678", "slot": "fobd:12345678"});
+    client.error("device/erase", erase.clone());
+    assert!(card.credential("fobd:12345678").is_none(), "the key did empty it");
+    assert_eq!(shown(client, "12345678", &["programmed"]), json!({"programmed": true}));
+
+    server.pull_out(&card);
+    server.plug_in(&card);
+    assert_eq!(client.ok("device/erase", erase.clone())["state"], "ready");
+    let stock = json!({"programmed": false, "device": null, "slot": null});
+    assert_eq!(shown(client, "12345678", &["programmed", "device", "slot"]), stock);
+    assert_eq!(client.error("device/erase", erase).kind, "slot.empty", "nobody lives there any more");
+    client.ok("token/delete", json!({"token": {"serial": "12345678"}}));
+}

@@ -30,7 +30,7 @@ pub struct EraseRequest {
 /// Empties a slot. The token that lived there is stock again, without a secret.
 ///
 /// # Errors
-/// [`Kind::SlotEmpty`], [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
+/// [`Kind::SlotEmpty`] if no token lived there either, [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
 pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Result<Json, Error> {
     let device = device::find(app, &request.device)?;
     // Not more: a slot that another program has filled may have any name.
@@ -86,33 +86,41 @@ async fn run(
     let attendant = Arc::new(Watching::default());
     let erased = app.devices.erase(&device, slot_id(&slot), request.unlock, attendant).await;
     let (caller, device) = (caller.clone(), device.to_string());
-    match erased {
-        Ok(()) => {
-            app.store
-                .write(move |tx| {
-                    let token = tx.clear_place(&device, &slot)?;
-                    tx.move_job(job, JobState::Ready, "")?;
-                    let mut entry = caller.did("device/erase");
-                    (entry.token, entry.outcome) = (token, "erased");
-                    entry.detail = format!("job {job}, slot `{slot}` of {device}");
-                    tx.audit(entry);
-                    Ok(())
-                })
-                .await
-        }
-        Err(error) => {
-            let (kind, text) = (kind_of(&error), error.to_string());
+    let Err(error) = erased else {
+        return app.store.write(move |tx| emptied(tx, &caller, job, &device, &slot)).await;
+    };
+    let (kind, text) = (kind_of(&error), error.to_string());
+    let message = text.clone();
+    let settled = app
+        .store
+        .write(move |tx| {
+            // The key may have emptied the slot and been pulled out before it could say so, or another program has.
+            // Who lived there would otherwise be bound for ever to a slot that cannot be erased.
+            if kind == Kind::SlotEmpty && tx.reader().token_at(&device, &slot)?.is_some() {
+                emptied(tx, &caller, job, &device, &slot)?;
+                return Ok(true);
+            }
             // Only a clear refusal says that the slot is as it was.
             let refused = matches!(
                 kind,
                 Kind::SlotEmpty | Kind::DeviceLocked | Kind::DeviceUnsupported | Kind::Invalid
             );
-            let state = if refused { JobState::Undone } else { JobState::WipeBeforeUse };
-            let message = text.clone();
-            app.store.write(move |tx| Ok::<_, Error>(tx.move_job(job, state, &message)?)).await?;
-            Err(Error::new(kind, text))
-        }
-    }
+            tx.move_job(job, if refused { JobState::Undone } else { JobState::WipeBeforeUse }, &message)?;
+            Ok::<_, Error>(false)
+        })
+        .await?;
+    if settled { Ok(()) } else { Err(Error::new(kind, text)) }
+}
+
+/// The slot is empty: the token that lived there is stock, and the job is done.
+fn emptied(tx: &Tx<'_>, caller: &Caller, job: JobId, device: &str, slot: &str) -> Result<(), Error> {
+    let token = tx.clear_place(device, slot)?;
+    tx.move_job(job, JobState::Ready, "")?;
+    let mut entry = caller.did("device/erase");
+    (entry.token, entry.outcome) = (token, "erased");
+    entry.detail = format!("job {job}, slot `{slot}` of {device}");
+    tx.audit(entry);
+    Ok(())
 }
 
 /// A job that only waits for somebody to read a passcode ends here, or its slot could never be emptied: not
