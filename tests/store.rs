@@ -82,7 +82,7 @@ fn fill(tx: &Tx<'_>) -> Result<TokenId, StoreError> {
         import: None,
     })?;
     let secret = Secret::new(b"12345678901234567890".to_vec()).expect("a secret");
-    tx.put_credential(token, &Credential { secret, parameters: Parameters::HOTP }, 0, 0)?;
+    tx.put_credential(token, &Credential { secret, parameters: Parameters::HOTP }, 0)?;
     Ok(token)
 }
 

@@ -4,7 +4,7 @@
 //! Then the assignments are written in small pieces that nobody sees, and published by one last commit. What
 //! another request changes in between is found while writing, and takes everything back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -170,16 +170,12 @@ fn select(attributes: &[(&str, &String)]) -> Selector {
 /// Tokens that stand in two rows.
 fn twice(planned: &[Planned]) -> Vec<BadRow> {
     let mut first: HashMap<TokenId, u64> = HashMap::new();
-    let mut seen: HashSet<TokenId> = HashSet::new();
     let mut problems = Vec::new();
     for row in planned {
-        if seen.insert(row.token) {
-            first.insert(row.token, row.line);
-        } else if let Some(line) = first.get(&row.token) {
-            problems.push(BadRow {
-                line: row.line,
-                problem: format!("serial: the token stands in line {line} already"),
-            });
+        let line = *first.entry(row.token).or_insert(row.line);
+        if line != row.line {
+            let problem = format!("serial: the token stands in line {line} already");
+            problems.push(BadRow { line: row.line, problem });
         }
     }
     problems

@@ -18,7 +18,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::formats::key_uri::{key_uri, qr_png};
 use crate::model::id::{AssignmentId, TokenId, UserId};
-use crate::otp::credential::Kind as Otp;
+use crate::otp::credential::{Credential, Kind as Otp};
 use crate::store::{Reader, objects};
 
 /// How long a link is good for.
@@ -58,7 +58,7 @@ pub async fn link(app: &App, caller: &Caller, whose: Whose, base: Option<String>
     app.store
         .write(move |tx| {
             let (token, user) = whose.find(tx.reader())?;
-            refuse_hand_out(tx.reader(), token)?;
+            may_have(tx.reader(), token)?;
             tx.insert_download(&hash, token, user, tx.now().saturating_add(LINK_LIFE))?;
             let mut entry = caller.did("token/getDownloadUrl");
             (entry.token, entry.user, entry.outcome) = (Some(token), user, "link_made");
@@ -125,7 +125,7 @@ pub async fn qr_code(app: &App, caller: &Caller, assignment: Selector) -> Result
         .write(move |tx| {
             let id = AssignmentId(assignment.find(tx.reader(), &objects::ASSIGNMENT)?);
             let (token, user) = tx.reader().assigned(id)?;
-            let uri = uri_of(tx.reader(), token, Some(user))?;
+            let uri = may_have(tx.reader(), token)?.uri(tx.reader(), Some(user))?;
             let mut entry = caller.did("tokenAssignment/getTokenQRCode");
             (entry.token, entry.user, entry.outcome) = (Some(token), Some(user), "handed_out");
             tx.audit(entry);
@@ -137,37 +137,46 @@ pub async fn qr_code(app: &App, caller: &Caller, assignment: Selector) -> Result
 }
 
 fn hand_out(reader: &Reader<'_>, token: TokenId, user: Option<UserId>) -> Result<Json, Error> {
-    let uri = uri_of(reader, token, user)?;
-    let (credential, counter) = reader.credential_of(token)?.ok_or_else(no_secret)?;
-    let parameters = credential.parameters;
+    let held = may_have(reader, token)?;
+    let uri = held.uri(reader, user)?;
+    let parameters = held.credential.parameters;
     let (algorithm, timer, counter) = match parameters.kind {
-        Otp::Hotp => ("OATH HOTP", None, Some(counter)),
+        Otp::Hotp => ("OATH HOTP", None, Some(held.counter)),
         Otp::Totp { time_step } => ("OATH TOTP", Some(time_step.as_secs()), None),
     };
+    let secret = held.credential.secret.expose();
     Ok(json!(CredentialShown {
-        serial: reader.serial_of(token)?,
         algorithm,
         hash: parameters.algorithm.as_str(),
         digits: parameters.digits.get(),
         timer,
         counter,
-        secret: base32::encode(base32::Alphabet::Rfc4648 { padding: false }, credential.secret.expose()),
+        secret: base32::encode(base32::Alphabet::Rfc4648 { padding: false }, secret),
         uri: uri.as_str(),
+        serial: held.serial,
     }))
 }
 
-fn uri_of(reader: &Reader<'_>, token: TokenId, user: Option<UserId>) -> Result<Zeroizing<String>, Error> {
-    refuse_hand_out(reader, token)?;
-    let (credential, counter) = reader.credential_of(token)?.ok_or_else(no_secret)?;
-    let serial = reader.serial_of(token)?;
-    let (issuer, account) = match user {
-        Some(user) => reader.domain_and_login_of(user)?,
-        None => ("fobd".to_owned(), serial),
-    };
-    Ok(key_uri(&issuer, &account, &credential, counter))
+/// A secret that may be handed out.
+struct Held {
+    serial: String,
+    credential: Credential,
+    counter: u64,
 }
 
-fn refuse_hand_out(reader: &Reader<'_>, token: TokenId) -> Result<(), Error> {
+impl Held {
+    /// As a key URI, labelled for its user.
+    fn uri(&self, reader: &Reader<'_>, user: Option<UserId>) -> Result<Zeroizing<String>, Error> {
+        let (issuer, account) = match user {
+            Some(user) => reader.domain_and_login_of(user)?,
+            None => ("fobd".to_owned(), self.serial.clone()),
+        };
+        Ok(key_uri(&issuer, &account, &self.credential, self.counter))
+    }
+}
+
+/// The secret of a token, if it may be handed out.
+fn may_have(reader: &Reader<'_>, token: TokenId) -> Result<Held, Error> {
     let custody = reader.custody_of(token)?;
     let serial = reader.serial_of(token)?;
     if !custody.exportable {
@@ -177,18 +186,13 @@ fn refuse_hand_out(reader: &Reader<'_>, token: TokenId) -> Result<(), Error> {
     if custody.confined {
         return Err(Error::new(Kind::Confined, format!("token {serial} is confined: release it first")));
     }
-    if reader.credential_of(token)?.is_none() {
-        return Err(no_secret());
-    }
-    Ok(())
+    let no_secret = || Error::new(Kind::NoSecret, "the token has no secret");
+    let (credential, counter) = reader.credential_of(token)?.ok_or_else(no_secret)?;
+    Ok(Held { serial, credential, counter })
 }
 
 fn link_invalid() -> Error {
     Error::new(Kind::LinkInvalid, "the link is spent, too old or unknown")
-}
-
-fn no_secret() -> Error {
-    Error::new(Kind::NoSecret, "the token has no secret")
 }
 
 fn hash(link: &str) -> [u8; 32] {

@@ -126,7 +126,7 @@ pub(super) fn prove(
     credential: &Credential,
     factor: u64,
 ) -> Result<(), Error> {
-    tx.put_credential(token, credential, factor.saturating_add(1), 0)?;
+    tx.put_credential(token, credential, factor.saturating_add(1))?;
     end(tx, caller, job, token, JobState::Ready, "")
 }
 

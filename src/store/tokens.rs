@@ -132,7 +132,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives a token its secret, over any that it had, and starts its moving factor, without failures.
+    /// Gives a token its secret, over any that it had, and starts its moving factor, without failures and drift.
     /// `next_factor` is the first moving factor that may be accepted.
     ///
     /// # Errors
@@ -142,14 +142,13 @@ impl Tx<'_> {
         token: TokenId,
         credential: &Credential,
         next_factor: u64,
-        drift_steps: i64,
     ) -> Result<(), StoreError> {
         self.write_credential(token, credential)?;
         let mut state = self.connection().prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = 0, failures = 0,
+            "UPDATE token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
              locked_until_ms = NULL WHERE token_id = ?1",
         )?;
-        one_row(state.execute((token.0, next_factor as i64, drift_steps))?)?;
+        one_row(state.execute((token.0, next_factor as i64))?)?;
         self.touch_token(token)
     }
 
