@@ -32,8 +32,17 @@ pub enum Error {
     #[error("the token is locked: it asks for its access code")]
     Locked,
     /// The lock code was refused.
-    #[error("the token refused the access code")]
-    WrongLockCode,
+    #[error("the token refused the access code{}", attempts(*attempts_left))]
+    WrongLockCode {
+        /// How many more refusals until the device blocks itself, if it counts and tells.
+        attempts_left: Option<u8>,
+    },
+    /// The device blocked itself after too many wrong lock codes. Only the maker's way out helps, if there is one.
+    #[error("the token has blocked itself after too many wrong access codes: {way_out}")]
+    Blocked {
+        /// What helps, for example `a factory reset erases it`.
+        way_out: &'static str,
+    },
     /// Nothing is in that slot.
     #[error("slot `{slot}` is empty")]
     SlotEmpty {
@@ -65,6 +74,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+fn attempts(left: Option<u8>) -> String {
+    match left {
+        Some(1) => ": 1 attempt is left".to_owned(),
+        Some(left) => format!(": {left} attempts are left"),
+        None => String::new(),
+    }
 }
 
 /// Whether a slot may have changed when programming failed.

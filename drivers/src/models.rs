@@ -2,12 +2,19 @@
 //!
 //! A smart card is told by words in its reader's name (a USB key is its own reader, and pcscd takes the name
 //! from the key) or by a piece of its answer to reset (ISO/IEC 7816-3). Both are hints: NFC readers make up
-//! their own answers, and any card may carry the applet. So a row decides only which driver
+//! their own answers, and any card may carry an applet. So a row decides only which drivers
 //! a card is kept for; `matches` of each driver says what it does with cards that are in no row.
+//!
+//! A HID interface is told by its USB ids and by the usage of its top-level collection. That decides: what is in
+//! no row is never opened, since it may be anybody's keyboard.
+//!
+//! A key with several interfaces or applets has a row for each driver.
 //!
 //! Sources: Info.plist of libccid 1.5.2; the smart-card list of pcsc-tools.
 
-/// One model.
+use crate::transport::{Candidate, HidCandidate};
+
+/// One model, as one driver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
     /// Maker.
@@ -16,41 +23,85 @@ pub struct Model {
     pub model: &'static str,
     /// Name of the driver.
     pub driver: &'static str,
-    /// Words in the reader's name, lower case; empty if the reader does not tell.
-    pub reader: &'static str,
-    /// A piece of the answer to reset.
-    pub atr: &'static [u8],
+    /// How it is recognised.
+    pub sight: Sight,
+}
+
+/// How a model is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// A smart card, by its reader's name or its answer to reset; either is enough.
+    Card {
+        /// Words in the reader's name, lower case; empty if the reader does not tell.
+        reader: &'static str,
+        /// A piece of the answer to reset; empty if it does not tell.
+        atr: &'static [u8],
+    },
+    /// A HID interface, by all of these.
+    Hid {
+        /// USB vendor id.
+        vendor: u16,
+        /// USB product ids.
+        products: &'static [u16],
+        /// Usage page and usage of the top-level collection.
+        usage: (u16, u16),
+    },
+}
+
+const fn card(
+    maker: &'static str,
+    model: &'static str,
+    driver: &'static str,
+    reader: &'static str,
+    atr: &'static [u8],
+) -> Model {
+    Model { maker, model, driver, sight: Sight::Card { reader, atr } }
 }
 
 /// All models that are known by sight, the most specific first.
 pub const MODELS: &[Model] = &[
-    Model {
-        maker: "Yubico",
-        model: "YubiKey NEO",
-        driver: "ykoath",
-        reader: "yubikey neo",
-        atr: b"YubikeyNEO",
-    },
-    Model {
-        maker: "Yubico",
-        model: "YubiKey 5",
-        driver: "ykoath",
-        reader: "",
-        atr: &[0xC0, 0x21, 0xC0, b'W', b'Y', b'u', b'b', b'i', b'K', b'e', b'y'],
-    },
-    Model { maker: "Yubico", model: "YubiKey 4", driver: "ykoath", reader: "", atr: b"Yubikey4" },
-    Model { maker: "Yubico", model: "YubiKey", driver: "ykoath", reader: "yubico yubikey", atr: &[] },
+    card("Yubico", "YubiKey NEO", "ykoath", "yubikey neo", b"YubikeyNEO"),
+    card(
+        "Yubico",
+        "YubiKey 5",
+        "ykoath",
+        "",
+        &[0xC0, 0x21, 0xC0, b'W', b'Y', b'u', b'b', b'i', b'K', b'e', b'y'],
+    ),
+    card("Yubico", "YubiKey 4", "ykoath", "", b"Yubikey4"),
+    card("Yubico", "YubiKey", "ykoath", "yubico yubikey", &[]),
 ];
 
-/// The model that a card looks like.
+impl Model {
+    /// Whether a candidate looks like this model.
+    #[must_use]
+    pub fn looks_like(&self, candidate: &Candidate) -> bool {
+        match (self.sight, candidate) {
+            (Sight::Card { reader: words, atr: piece }, Candidate::Card { reader, atr, .. }) => {
+                let by_reader = !words.is_empty() && reader.to_lowercase().contains(words);
+                let by_atr = !piece.is_empty() && atr.windows(piece.len()).any(|window| window == piece);
+                by_reader || by_atr
+            }
+            (Sight::Hid { vendor, products, usage }, Candidate::Hid(hid)) => {
+                let HidCandidate { vendor_id, product_id, usage_page, usage: usage_id, .. } = hid;
+                *vendor_id == vendor && products.contains(product_id) && (*usage_page, *usage_id) == usage
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The rows that a candidate looks like, in the order of the table.
+pub fn of(candidate: &Candidate) -> impl Iterator<Item = &'static Model> {
+    MODELS.iter().filter(move |model| model.looks_like(candidate))
+}
+
+/// Whether a candidate is kept for this driver; `None` if it is in no row.
 #[must_use]
-pub fn card(reader: &str, atr: &[u8]) -> Option<&'static Model> {
-    let reader = reader.to_lowercase();
-    MODELS.iter().find(|model| {
-        let by_reader = !model.reader.is_empty() && reader.contains(model.reader);
-        let by_atr = !model.atr.is_empty() && atr.windows(model.atr.len()).any(|window| window == model.atr);
-        by_reader || by_atr
-    })
+pub fn kept_for(candidate: &Candidate, driver: &str) -> Option<bool> {
+    let mut rows = of(candidate).peekable();
+    rows.peek()?;
+    Some(rows.any(|model| model.driver == driver))
 }
 
 #[cfg(test)]
@@ -63,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn models_are_recognised_by_answer_to_reset_or_reader() {
+    fn cards_are_recognised_by_answer_to_reset_or_reader() {
         let nfc = "ACS ACR122U PICC Interface 00 00";
         for (reader, atr, model) in [
             (nfc, "3B8D80018073C021C057597562694B6579F9", Some("YubiKey 5")),
@@ -73,10 +124,11 @@ mod tests {
             (nfc, "3B8C8001597562696B65794E454F723358", Some("YubiKey NEO")),
             ("Yubico Yubikey NEO OTP+CCID 00 00", "", Some("YubiKey NEO")),
             ("Yubico YubiKey OTP+FIDO+CCID 00 00", "", Some("YubiKey")),
-            (nfc, "3B8C01805A4E6974726F6B657920337D", None),
             (nfc, "", None),
         ] {
-            assert_eq!(card(reader, &hex(atr)).map(|model| model.model), model, "{reader} {atr}");
+            let candidate = Candidate::Card { reader: reader.to_owned(), atr: hex(atr), insertion: 1 };
+            let row = of(&candidate).find(|model| model.driver == "ykoath");
+            assert_eq!(row.map(|model| model.model), model, "{reader} {atr}");
         }
     }
 
@@ -84,8 +136,13 @@ mod tests {
     fn every_row_names_a_driver_that_exists_and_a_way_to_be_recognised() {
         for model in MODELS {
             assert!(crate::DRIVERS.iter().any(|driver| driver.name() == model.driver), "{model:?}");
-            assert!(!model.reader.is_empty() || !model.atr.is_empty(), "{model:?}");
-            assert_eq!(model.reader, model.reader.to_lowercase());
+            match model.sight {
+                Sight::Card { reader, atr } => {
+                    assert!(!reader.is_empty() || !atr.is_empty(), "{model:?}");
+                    assert_eq!(reader, reader.to_lowercase());
+                }
+                Sight::Hid { products, .. } => assert!(!products.is_empty(), "{model:?}"),
+            }
         }
     }
 }

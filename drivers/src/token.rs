@@ -2,6 +2,7 @@
 //! Object-safe and blocking. Lengths are bytes, times are seconds unless a name says otherwise.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
@@ -16,11 +17,12 @@ pub trait Driver: Send + Sync {
     /// Whether this driver should try to open the candidate. Asks nothing of the device.
     fn matches(&self, candidate: &Candidate) -> bool;
 
-    /// Asks the device what it is. `None` if it speaks, but not this protocol.
+    /// Asks the device what it is. `None` if it speaks, but not this protocol. The candidate is the one that the
+    /// connection was opened from: some protocols leave the model and the serial to USB.
     ///
     /// # Errors
     /// Any [`Error`] of the first exchanges.
-    fn open(&self, connection: Connection) -> Result<Option<Box<dyn Token>>, Error>;
+    fn open(&self, candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error>;
 }
 
 /// An open token. It keeps its connection, not a transaction: each call takes the device, works and lets go.
@@ -75,6 +77,15 @@ pub trait Token: Send {
         factor: MovingFactor,
         attendant: &dyn Attendant,
     ) -> Result<Passcode, Error>;
+
+    /// Sets the device's own clock, where it has one and lets its host set it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the device cannot.
+    fn set_clock(&mut self, now: UnixTime) -> Result<(), Error> {
+        let _ = now;
+        Err(Error::Unsupported { what: "set_clock", needs: "a clock that its host may set".to_owned() })
+    }
 
     /// Erases every slot and the lock code.
     ///
@@ -138,12 +149,32 @@ pub struct Capabilities {
     pub max_slots: Option<u16>,
     /// Longest secret in bytes that the device takes.
     pub max_secret_bytes: usize,
+    /// How slots are addressed.
+    pub addressing: Addressing,
+    /// TOTP time steps that the device can be told to use; empty if it takes any.
+    pub time_steps: Vec<u32>,
+    /// Whether the device has a clock of its own, which programming sets.
+    pub clock: bool,
+}
+
+/// How the slots of a device are addressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// By a name that the host chooses: [`SlotId::Name`].
+    Named,
+    /// By these numbers: [`SlotId::Index`]. HOTP and TOTP may have ranges of their own.
+    Numbered {
+        /// Numbers that take HOTP.
+        hotp: RangeInclusive<u8>,
+        /// Numbers that take TOTP.
+        totp: RangeInclusive<u8>,
+    },
 }
 
 /// A place in a device that holds one credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SlotId {
-    /// Numbered slots, counted as the maker counts them.
+    /// Numbered slots, counted as the maker counts them (the driver's module says which numbers there are).
     Index(u8),
     /// Named credentials.
     Name(String),
@@ -210,7 +241,15 @@ pub struct SlotConfig {
     pub secret: SecretBytes,
     /// Whether each passcode needs a touch.
     pub touch: bool,
+    /// A name to show, for devices with numbered slots that keep one. Cut to what the device holds.
+    pub label: Option<String>,
+    /// The time of writing, for devices whose clock is set with the credential.
+    pub now: UnixTime,
 }
+
+/// Seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub u64);
 
 /// What moves a credential, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,12 +56,40 @@ pub enum Candidate {
         /// Counts insertions into this reader, so that a card swapped between two looks is another candidate.
         insertion: u32,
     },
+    /// One HID interface of a USB device: one top-level collection.
+    Hid(HidCandidate),
+}
+
+/// A HID interface as the system lists it (USB HID 1.11, USB 2.0 §9.6).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HidCandidate {
+    /// Device node, for example `/dev/hidraw3`.
+    pub path: String,
+    /// USB vendor id.
+    pub vendor_id: u16,
+    /// USB product id.
+    pub product_id: u16,
+    /// bcdDevice, for example `0x0543`.
+    pub release: u16,
+    /// Usage page of the top-level collection.
+    pub usage_page: u16,
+    /// Usage of the top-level collection.
+    pub usage: u16,
+    /// bInterfaceNumber, where the device is on USB and the system tells.
+    pub interface: Option<u8>,
+    /// iSerialNumber, if there is one.
+    pub serial: Option<String>,
+    /// iProduct; empty if there is none.
+    pub product: String,
+    /// Counts attachments to this node, so that a token swapped between two looks is another candidate.
+    pub attachment: u32,
 }
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Card { reader, .. } => f.write_str(reader),
+            Self::Hid(hid) => f.write_str(&hid.path),
         }
     }
 }
@@ -70,6 +98,41 @@ impl fmt::Display for Candidate {
 pub enum Connection {
     /// A smart card that takes APDUs.
     Card(Box<dyn CardConnection>),
+    /// A HID interface that takes reports.
+    Hid(Box<dyn HidConnection>),
+}
+
+/// An open HID interface. Reports are given and told without the leading report id: no token here numbers its
+/// reports, so the transport adds and takes away the 0 that the system wants.
+pub trait HidConnection: Send {
+    /// Sends a feature report (`SET_REPORT`, USB HID 1.11 §7.2.2).
+    ///
+    /// # Errors
+    /// [`TransportError::Gone`] if the token was unplugged, [`TransportError::Failed`] if it stalled; the report
+    /// may have reached it all the same.
+    fn set_feature(&mut self, report: &[u8]) -> Result<(), TransportError>;
+
+    /// Fetches the feature report (`GET_REPORT`, USB HID 1.11 §7.2.1), at most `length` bytes. It may be shorter.
+    ///
+    /// # Errors
+    /// As [`HidConnection::set_feature`].
+    fn get_feature(&mut self, length: usize) -> Result<Vec<u8>, TransportError>;
+
+    /// Sends an output report.
+    ///
+    /// # Errors
+    /// As [`HidConnection::set_feature`].
+    fn write(&mut self, report: &[u8]) -> Result<(), TransportError>;
+
+    /// Waits for an input report; `None` if none came in that time.
+    ///
+    /// # Errors
+    /// As [`HidConnection::set_feature`].
+    fn read(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError>;
+
+    /// Leaves the token alone for a while, as protocols that are polled demand. An emulated token makes its own
+    /// time pass instead, so no driver sleeps by itself.
+    fn pause(&mut self, time: Duration);
 }
 
 /// Whether a card touches the reader's contacts (USB keys included) or its field.

@@ -45,12 +45,12 @@ impl Driver for YkoathDriver {
     /// Any card that the table of models does not give to another driver: an ATR tells little (NFC readers make
     /// their own), and asking a foreign card for the applet is one SELECT that it refuses.
     fn matches(&self, candidate: &Candidate) -> bool {
-        let Candidate::Card { reader, atr, .. } = candidate;
-        models::card(reader, atr).is_none_or(|model| model.driver == self.name())
+        matches!(candidate, Candidate::Card { .. })
+            && models::kept_for(candidate, self.name()).unwrap_or(true)
     }
 
-    fn open(&self, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
-        let Connection::Card(mut connection) = connection;
+    fn open(&self, _candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
+        let Connection::Card(mut connection) = connection else { return Ok(None) };
         let found = visit(connection.as_mut(), &Unattended, None, |applet| {
             let selected = applet.selected.clone();
             let Some(id) = selected.id else { return Ok(None) };

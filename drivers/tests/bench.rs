@@ -10,7 +10,7 @@ use fobd_drivers::DRIVERS;
 use fobd_drivers::error::Error;
 use fobd_drivers::token::{
     Algorithm, Attendant, FactorConfig, Kind, MovingFactor, Passcode, SecretBytes, SlotConfig, SlotId, Token,
-    Unattended,
+    Unattended, UnixTime,
 };
 use fobd_drivers::transport::{Bus, Candidate};
 
@@ -21,6 +21,7 @@ pub(crate) const SECRET: &[u8] = b"123456789012345678901234567890123456789012345
 pub(crate) struct Bench {
     pub(crate) bus: Box<dyn Bus>,
     pub(crate) card: VirtualCard,
+    pub(crate) firmware: Firmware,
     pub(crate) candidate: Candidate,
 }
 
@@ -31,14 +32,14 @@ impl Bench {
         let bus = VirtualBus::new();
         bus.attach(&card);
         let candidate = bus.candidates().remove(0);
-        (Self { bus: Box::new(bus.clone()), card, candidate }, bus)
+        (Self { bus: Box::new(bus.clone()), card, firmware, candidate }, bus)
     }
 
     /// Opens the token as a server would: by the first driver that takes it.
     pub(crate) fn try_open(&self) -> Result<Option<Box<dyn Token>>, Error> {
         let driver =
             DRIVERS.iter().find(|driver| driver.matches(&self.candidate)).expect("no driver matches");
-        driver.open(self.bus.open(&self.candidate)?)
+        driver.open(&self.candidate, self.bus.open(&self.candidate)?)
     }
 
     pub(crate) fn open(&self) -> Box<dyn Token> {
@@ -74,6 +75,8 @@ pub(crate) fn hotp(counter: u64) -> SlotConfig {
         digits: 6,
         secret: secret(Algorithm::Sha1),
         touch: false,
+        label: None,
+        now: UnixTime(1_700_000_000),
     }
 }
 

@@ -138,10 +138,11 @@ fn an_increasing_only_credential_of_another_program_hides_digits_and_touch_only(
 #[test]
 fn a_foreign_card_is_left_alone_after_one_exchange() {
     use firmware_fixtures::{attach::VirtualBus, card::VirtualCard, chip::Chip};
-    let card = VirtualCard::with_chip(Chip::with_applets(Firmware::YUBIKEY_5_4_3, Vec::new()), 1);
+    let card = VirtualCard::with_chip(Chip::with_applets(Firmware::YUBIKEY_5_4_3.face(), Vec::new()), "1");
     let bus = VirtualBus::new();
     bus.attach(&card);
-    let bench = Bench { candidate: bus.candidates().remove(0), bus: Box::new(bus), card };
+    let firmware = Firmware::YUBIKEY_5_4_3;
+    let bench = Bench { candidate: bus.candidates().remove(0), bus: Box::new(bus), card, firmware };
     assert!(bench.try_open().unwrap().is_none());
     assert_eq!(bench.card.exchanges(), 1);
 }

@@ -11,7 +11,9 @@ use firmware_fixtures::firmware::Firmware;
 use fobd_drivers::DRIVERS;
 use fobd_drivers::error::{Error, SlotState};
 use fobd_drivers::token::{MovingFactor, SecretBytes, SlotConfig, Token, Unattended};
-use fobd_drivers::transport::{CardConnection, CardTransaction, Connection, Interface, TransportError};
+use fobd_drivers::transport::{
+    Candidate, CardConnection, CardTransaction, Connection, Interface, TransportError,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -340,9 +342,9 @@ fn what_may_have_been_done_is_never_done_twice() {
         let (bench, _) = Bench::in_process(Firmware::YUBIKEY_5_4_3);
         bench.card.install(Credential::hotp("a", b"12345678901234567890", 0));
         bench.card.install(Credential::totp("t", b"12345678901234567890"));
-        let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap();
+        let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap() else { panic!("not a card") };
         let connection = Connection::Card(Box::new(ResetAfter { inner, ins }));
-        let token = DRIVERS[0].open(connection).unwrap().unwrap();
+        let token = DRIVERS[0].open(&bench.candidate, connection).unwrap().unwrap();
         (bench.card.clone(), bench, token)
     };
     let is_reset = |error: &Error| matches!(error, Error::Transport(TransportError::Reset));
@@ -395,8 +397,9 @@ impl CardTransaction for Impersonating<'_> {
 fn a_card_that_does_not_know_the_code_is_not_trusted() {
     let (bench, _) = Bench::in_process(Firmware::YUBIKEY_5_4_3);
     bench.open().set_lock_code(Some(&code())).unwrap();
-    let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap();
-    let mut token = DRIVERS[0].open(Connection::Card(Box::new(Impostor(inner)))).unwrap().unwrap();
+    let Connection::Card(inner) = bench.bus.open(&bench.candidate).unwrap() else { panic!("not a card") };
+    let mut token =
+        DRIVERS[0].open(&bench.candidate, Connection::Card(Box::new(Impostor(inner)))).unwrap().unwrap();
     let failure = token.unlock(&code()).unwrap_err();
     assert_eq!(
         failure.to_string(),
@@ -442,9 +445,10 @@ fn babble() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn no_card_can_make_a_driver_panic(said in vec(babble(), 0..40)) {
+        let candidate = Candidate::Card { reader: "Babble 00 00".to_owned(), atr: Vec::new(), insertion: 1 };
         for driver in DRIVERS {
             let connection = Connection::Card(Box::new(Babble(said.clone().into())));
-            let Ok(Some(mut token)) = driver.open(connection) else { continue };
+            let Ok(Some(mut token)) = driver.open(&candidate, connection) else { continue };
             let _ = token.slots();
             let _ = token.program(&slot(SLOT), &totp(30), &Unattended);
             let _ = token.unlock(&code());

@@ -109,10 +109,15 @@ fn insert(watch: &mut dyn Watch, card: &VirtualCard, port: u16) -> (VpcdCard, Ca
     (inserted, candidate)
 }
 
+fn bench_of(card: &VirtualCard, candidate: &Candidate) -> Bench {
+    let (card, candidate) = (card.clone(), candidate.clone());
+    Bench { bus: Box::new(PcscBus), card, firmware: Firmware::YUBIKEY_5_4_3, candidate }
+}
+
 fn bench(watch: &mut dyn Watch, firmware: Firmware, port: u16) -> (Bench, VpcdCard) {
     let card = VirtualCard::new(firmware, 4242);
     let (inserted, candidate) = insert(watch, &card, port);
-    (Bench { bus: Box::new(PcscBus), card, candidate }, inserted)
+    (Bench { bus: Box::new(PcscBus), card, firmware, candidate }, inserted)
 }
 
 const YUBIKEY: &[&str] = &["Yubico YubiKey OTP+FIDO+CCID"];
@@ -128,7 +133,7 @@ fn every_firmware_conforms_behind_pcscd() {
         let mut watch = PcscBus.watch().unwrap();
         for (reader, firmware) in (0..).zip(Firmware::ALL) {
             let (bench, inserted) = bench(&mut *watch, firmware, pcscd.port(reader));
-            let Candidate::Card { reader, atr, .. } = &bench.candidate;
+            let Candidate::Card { reader, atr, .. } = &bench.candidate else { panic!("not a card") };
             assert!(reader.starts_with(firmware.reader) && atr == firmware.atr, "{reader}");
             conformance(&bench);
             assert!(inserted.is_inserted());
@@ -184,8 +189,7 @@ fn a_card_pulled_at_any_exchange_is_gone_and_its_slot_is_old_or_new() {
             for kind in [FaultKind::UnplugBefore, FaultKind::UnplugAfter] {
                 card.install(old.clone());
                 let (inserted, candidate) = insert(&mut *watch, &card, pcscd.port(0));
-                let bench =
-                    Bench { bus: Box::new(PcscBus), card: card.clone(), candidate: candidate.clone() };
+                let bench = bench_of(&card, &candidate);
                 let mut token = bench.open();
                 card.plan(Fault { at, kind });
                 let failure = error(token.program(&slot("bob"), &totp(30), &Unattended));
@@ -210,8 +214,7 @@ fn a_card_pulled_at_any_exchange_is_gone_and_its_slot_is_old_or_new() {
 
                 // Plugged in again, writing heals it.
                 let (inserted, candidate) = insert(&mut *watch, &card, pcscd.port(0));
-                let bench =
-                    Bench { bus: Box::new(PcscBus), card: card.clone(), candidate: candidate.clone() };
+                let bench = bench_of(&card, &candidate);
                 let mut token = bench.open();
                 token.program(&slot("bob"), &totp(30), &Unattended).unwrap();
                 assert_eq!(card.credentials().len(), 1, "{what}");
@@ -239,14 +242,14 @@ fn a_swapped_card_is_another_candidate() {
         assert!(is_gone(&error(token.slots())));
         assert!(is_gone(&error(first.try_open().map(|_| ()))));
         assert_eq!(second.exchanges(), 0);
-        let bench = Bench { bus: Box::new(PcscBus), card: second, candidate };
+        let bench = bench_of(&second, &candidate);
         assert_eq!(bench.open().info().serial.as_deref(), Some("4343"));
     });
 }
 
 /// Another program with the same card open, spoken to by hand.
 fn other_program(candidate: &Candidate) -> Box<dyn CardConnection> {
-    let Connection::Card(connection) = PcscBus.open(candidate).unwrap();
+    let Connection::Card(connection) = PcscBus.open(candidate).unwrap() else { panic!("not a card") };
     connection
 }
 
@@ -301,7 +304,7 @@ fn a_card_held_exclusively_is_busy() {
     with_pcscd("pcscd::a_card_held_exclusively_is_busy", YUBIKEY, |pcscd| {
         let mut watch = PcscBus.watch().unwrap();
         let (bench, _inserted) = bench(&mut *watch, Firmware::YUBIKEY_5_4_3, pcscd.port(0));
-        let Candidate::Card { reader, .. } = &bench.candidate;
+        let Candidate::Card { reader, .. } = &bench.candidate else { panic!("not a card") };
         let reader = std::ffi::CString::new(reader.as_str()).unwrap();
         let context = pcsc::Context::establish(pcsc::Scope::User).unwrap();
         let other = context.connect(&reader, pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY).unwrap();
@@ -383,7 +386,7 @@ fn a_watch_waits_no_longer_than_asked_and_sees_every_change() {
         let mut insertions = Vec::new();
         for _ in 0..3 {
             let (bench, inserted) = bench(&mut *watch, Firmware::YUBIKEY_5_4_3, pcscd.port(0));
-            let Candidate::Card { insertion, .. } = bench.candidate;
+            let Candidate::Card { insertion, .. } = bench.candidate else { panic!("not a card") };
             insertions.push(insertion);
             // Opening, working and closing is no change that a watch should tell.
             assert_eq!(watch.candidates().unwrap().len(), 1);

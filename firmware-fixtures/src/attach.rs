@@ -3,7 +3,8 @@
 //! Cards are attached and detached while programs watch. Several connections share a card and take turns by
 //! transactions; a transaction that is not free blocks. After an unplug a connection is dead even if the card
 //! comes back. After a reset by another program each connection is told until its next `begin`, which tells it
-//! once more and heals it. This is the only file that imports the driver crate.
+//! once more and heals it. HID tokens have a bus of their own in [`hid`]. Only this module imports the driver
+//! crate.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ use fobd_drivers::transport::{
 };
 
 use crate::card::{Exchange, VirtualCard, Waits};
+
+pub mod hid;
 
 /// A machine with readers for emulated cards. Clones mean the same machine.
 #[derive(Clone)]
@@ -72,7 +75,7 @@ impl VirtualBus {
     /// Plugs a card in and wakes the watchers. Returns the reader's name: the first free number is appended.
     pub fn attach(&self, card: &VirtualCard) -> String {
         let mut state = self.shared.lock();
-        let base = card.firmware().reader;
+        let base = card.face().reader;
         let names = (0..=u8::MAX).map(|number| format!("{base} {number:02X} 00"));
         let name = names.into_iter().find(|name| !state.slots.contains_key(name)).unwrap_or_default();
         state.insert(&name, card);
@@ -174,7 +177,7 @@ impl State {
     fn candidates(&self) -> Vec<Candidate> {
         let candidate = |(reader, slot): (&String, &Slot)| Candidate::Card {
             reader: reader.clone(),
-            atr: slot.card.firmware().atr.to_vec(),
+            atr: slot.card.face().atr.to_vec(),
             insertion: slot.insertion,
         };
         self.slots.iter().map(candidate).collect()
@@ -215,8 +218,6 @@ impl Bus for VirtualBus {
     }
 
     fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
-        // Other kinds of wire are not attached here, whatever kinds there may be one day.
-        #[allow(irrefutable_let_patterns)]
         let Candidate::Card { reader, insertion, .. } = candidate else { return Err(gone()) };
         let mut state = self.shared.lock();
         state.check_service(state.service_stops)?;
@@ -286,7 +287,7 @@ impl VirtualConnection {
 
 impl CardConnection for VirtualConnection {
     fn interface(&self) -> Interface {
-        if self.card.firmware().contactless { Interface::Contactless } else { Interface::Contact }
+        if self.card.face().contactless { Interface::Contactless } else { Interface::Contact }
     }
 
     fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {

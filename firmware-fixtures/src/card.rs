@@ -11,11 +11,13 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::applets::Touch;
+use crate::applets::{Applet, Touch};
 use crate::chip::{Chip, Reply};
 use crate::fault::{Fault, FaultKind, FaultPlan, garble};
 use crate::firmware::Firmware;
+pub use face::Face;
 
+mod face;
 mod flash;
 
 /// How long a YubiKey blinks before it gives up (assumed).
@@ -63,8 +65,8 @@ pub struct VirtualCard {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    firmware: Firmware,
-    serial: u32,
+    face: Face,
+    serial: String,
 }
 
 struct State {
@@ -83,16 +85,16 @@ struct State {
 }
 
 impl VirtualCard {
-    /// A key as it leaves the factory. Its OATH id and challenges follow from the serial.
+    /// A YubiKey as it leaves the factory. Its OATH id and challenges follow from the serial.
     #[must_use]
     pub fn new(firmware: Firmware, serial: u32) -> Self {
-        Self::with_chip(Chip::new(firmware, serial), serial)
+        Self::with_chip(Chip::new(firmware, serial), &serial.to_string())
     }
 
-    /// A card with other applets.
+    /// A card with other applets, and the serial printed on it.
     #[must_use]
-    pub fn with_chip(chip: Chip, serial: u32) -> Self {
-        let firmware = *chip.firmware();
+    pub fn with_chip(chip: Chip, serial: &str) -> Self {
+        let face = *chip.face();
         let state = State {
             chip,
             powered: false,
@@ -106,20 +108,31 @@ impl VirtualCard {
             waited: Duration::ZERO,
         };
         Self {
-            shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), firmware, serial }),
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+                face,
+                serial: serial.to_owned(),
+            }),
         }
     }
 
-    /// What it emulates.
+    /// What a reader sees of it.
     #[must_use]
-    pub fn firmware(&self) -> &Firmware {
-        &self.shared.firmware
+    pub fn face(&self) -> &Face {
+        &self.shared.face
     }
 
     /// The serial printed on it.
     #[must_use]
-    pub fn serial(&self) -> u32 {
-        self.shared.serial
+    pub fn serial(&self) -> &str {
+        &self.shared.serial
+    }
+
+    /// Reaches past the protocol into the first applet of this type: no exchange, no fault, no power needed.
+    /// `None` if there is no such applet.
+    pub fn with_applet<A: Applet, T>(&self, reach: impl FnOnce(&mut A) -> T) -> Option<T> {
+        self.state().chip.applet_mut().map(reach)
     }
 
     /// Whether two handles mean the same device.
@@ -374,6 +387,6 @@ impl VirtualCard {
 
 impl std::fmt::Debug for VirtualCard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VirtualCard({} {})", self.shared.firmware.model, self.shared.serial)
+        write!(f, "VirtualCard({} {})", self.shared.face.model, self.shared.serial)
     }
 }

@@ -12,6 +12,7 @@ use crate::applets::management::Management;
 use crate::applets::otp::Otp;
 use crate::applets::ykoath::YkOath;
 use crate::applets::{Applet, Refusal, Touch};
+use crate::card::Face;
 use crate::firmware::Firmware;
 use crate::status::Status;
 
@@ -29,7 +30,7 @@ pub enum Reply {
 
 /// A card: applets and what is selected.
 pub struct Chip {
-    firmware: Firmware,
+    face: Face,
     applets: Vec<Box<dyn Applet>>,
     selected: Option<usize>,
     pending: Vec<u8>,
@@ -46,19 +47,19 @@ impl Chip {
         if let Some(otp) = Otp::new(firmware, serial) {
             applets.push(Box::new(otp));
         }
-        Self::with_applets(firmware, applets)
+        Self::with_applets(firmware.face(), applets)
     }
 
     /// A card with these applets.
     #[must_use]
-    pub fn with_applets(firmware: Firmware, applets: Vec<Box<dyn Applet>>) -> Self {
-        Self { firmware, applets, selected: None, pending: Vec::new() }
+    pub fn with_applets(face: Face, applets: Vec<Box<dyn Applet>>) -> Self {
+        Self { face, applets, selected: None, pending: Vec::new() }
     }
 
-    /// What it emulates.
+    /// What a reader sees of it.
     #[must_use]
-    pub fn firmware(&self) -> &Firmware {
-        &self.firmware
+    pub fn face(&self) -> &Face {
+        &self.face
     }
 
     /// Reset, or power off and on: nothing is selected, volatile state is gone, flash stays.
@@ -72,7 +73,7 @@ impl Chip {
 
     /// One command APDU in, one response APDU out. Malformed commands get a status.
     pub fn transmit(&mut self, command: &[u8], touch: Touch) -> Reply {
-        match Command::parse(command, self.firmware.extended_length) {
+        match Command::parse(command, self.face.extended_length) {
             Ok(command) => self.run(&command, touch),
             Err(status) => Reply::Answer(status.bytes().to_vec()),
         }
@@ -88,7 +89,7 @@ impl Chip {
 
     fn run(&mut self, command: &Command<'_>, touch: Touch) -> Reply {
         // Over a short APDU no more than 256 bytes come back, whatever the card would like.
-        let most = if command.extended { self.firmware.chunk } else { self.firmware.chunk.min(256) };
+        let most = if command.extended { self.face.chunk } else { self.face.chunk.min(256) };
         let pending = std::mem::take(&mut self.pending);
         let continuation = self.selected_applet().map(|applet| applet.continuation());
         if !pending.is_empty() && command.cla == 0 && Some(command.ins) == continuation {

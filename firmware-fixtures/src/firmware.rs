@@ -5,6 +5,7 @@
 //! ATRs are from the public list of pcsc-tools, reader names from libccid's table. Where no document and no
 //! recording says what the device answers, the field says "assumed".
 
+use crate::card::Face;
 use crate::status::Status;
 
 /// Model, limits and peculiarities of one device.
@@ -184,6 +185,19 @@ impl Firmware {
         Self::YUBIKEY_4_3_5,
         Self::YUBIKEY_NEO_3_4_9,
     ];
+
+    /// What a reader sees of it.
+    #[must_use]
+    pub const fn face(&self) -> Face {
+        Face {
+            model: self.model,
+            atr: self.atr,
+            reader: self.reader,
+            contactless: self.contactless,
+            chunk: self.chunk,
+            extended_length: self.extended_length,
+        }
+    }
 
     /// Looks a device up by [`Firmware::model`].
     #[must_use]

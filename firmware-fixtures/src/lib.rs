@@ -15,7 +15,9 @@ pub mod chip;
 pub mod credential;
 pub mod fault;
 pub mod firmware;
+pub mod hid;
 pub mod pcscd;
+pub mod specimen;
 pub mod status;
 pub mod vpcd;
 

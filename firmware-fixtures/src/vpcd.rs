@@ -99,7 +99,7 @@ impl Wire {
             match message.as_slice() {
                 [POWER_OFF] => self.card.power_off(),
                 [POWER_ON | RESET] => self.card.power_on(),
-                [GET_ATR] => self.send(self.card.firmware().atr)?,
+                [GET_ATR] => self.send(self.card.face().atr)?,
                 [] | [_] => {}
                 command => match self.exchange(command) {
                     Some(answer) => self.send(&answer)?,

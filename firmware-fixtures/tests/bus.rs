@@ -25,7 +25,7 @@ fn key() -> VirtualCard {
 
 fn open(bus: &VirtualBus) -> Box<dyn CardConnection> {
     let candidate = bus.candidates().pop().unwrap();
-    let Connection::Card(connection) = bus.open(&candidate).unwrap();
+    let Connection::Card(connection) = bus.open(&candidate).unwrap() else { panic!("not a card") };
     connection
 }
 

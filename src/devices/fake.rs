@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use fobd_drivers::error::{Error, ProgramError, SlotState};
 use fobd_drivers::token::{
-    Attendant, Capabilities, Driver, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token,
-    TokenInfo,
+    Addressing, Attendant, Capabilities, Driver, LockCode, MovingFactor, Passcode, SlotConfig, SlotId,
+    SlotInfo, Token, TokenInfo,
 };
 use fobd_drivers::transport::{
     Bus, Candidate, CardConnection, CardTransaction, Connection, Interface, TransportError, Watch,
@@ -37,6 +37,9 @@ pub(crate) fn info(serial: Option<&str>) -> TokenInfo {
             touch: true,
             max_slots: None,
             max_secret_bytes: 64,
+            addressing: Addressing::Named,
+            time_steps: Vec::new(),
+            clock: false,
         },
     }
 }
@@ -151,7 +154,9 @@ impl Bus for FakeBus {
     }
 
     fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
-        let Candidate::Card { reader, insertion, .. } = candidate;
+        let Candidate::Card { reader, insertion, .. } = candidate else {
+            return Err(TransportError::Gone { detail: "not a card".to_owned() });
+        };
         let plugged = self.0.plugged(reader)?;
         if plugged.insertion != *insertion {
             return Err(TransportError::Gone { detail: "swapped".to_owned() });
@@ -227,8 +232,8 @@ impl Driver for FakeDriver {
         !candidate.to_string().starts_with("foreign")
     }
 
-    fn open(&self, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
-        let Connection::Card(mut card) = connection;
+    fn open(&self, _candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
+        let Connection::Card(mut card) = connection else { return Ok(None) };
         let reader = String::from_utf8(card.begin()?.transmit(&[])?).unwrap();
         let on_open = self.0.plugged(&reader)?.on_open;
         let found = on_open()?;
@@ -257,7 +262,7 @@ impl Token for FakeToken {
     }
 
     fn unlock(&mut self, code: &LockCode) -> Result<(), Error> {
-        if code.expose() == b"open" { Ok(()) } else { Err(Error::WrongLockCode) }
+        if code.expose() == b"open" { Ok(()) } else { Err(Error::WrongLockCode { attempts_left: None }) }
     }
 
     fn set_lock_code(&mut self, _: Option<&LockCode>) -> Result<(), Error> {

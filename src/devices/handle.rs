@@ -381,7 +381,9 @@ fn aftermath(error: &Error) -> Aftermath {
     match error {
         Error::Transport(TransportError::Reset | TransportError::Busy) => Aftermath::Fine { locked: None },
         Error::Transport(error) => Aftermath::Lost(error.to_string()),
-        Error::Locked | Error::WrongLockCode => Aftermath::Fine { locked: Some(true) },
+        Error::Locked | Error::WrongLockCode { .. } | Error::Blocked { .. } => {
+            Aftermath::Fine { locked: Some(true) }
+        }
         _ => Aftermath::Fine { locked: None },
     }
 }

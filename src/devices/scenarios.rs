@@ -9,7 +9,7 @@ use std::time::Duration;
 use fobd_drivers::error::{Error, SlotState};
 use fobd_drivers::token::{
     Algorithm, Attendant, FactorConfig, LockCode, MovingFactor, SecretBytes, SlotConfig, SlotId, TokenInfo,
-    Unattended,
+    Unattended, UnixTime,
 };
 use fobd_drivers::transport::TransportError;
 use tokio::runtime::Runtime;
@@ -37,6 +37,8 @@ fn config() -> SlotConfig {
         digits: 6,
         secret: SecretBytes::new(b"12345678901234567890".to_vec()),
         touch: false,
+        label: None,
+        now: UnixTime(0),
     }
 }
 
@@ -475,7 +477,7 @@ fn a_lock_code_opens_a_locked_device_and_a_wrong_one_does_not() {
             devices.program(&id("fake:1"), slot(), config(), code("shut"), Arc::new(Unattended)).await;
         let Err(ProgramFailure {
             slot: SlotState::Unchanged,
-            source: DeviceError::Driver(Error::WrongLockCode),
+            source: DeviceError::Driver(Error::WrongLockCode { attempts_left: None }),
         }) = wrong
         else {
             panic!("{wrong:?}")

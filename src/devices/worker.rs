@@ -151,7 +151,7 @@ impl Worker {
         let mut first_error = None;
         for driver in matching(self.shared.drivers, &self.candidate) {
             let connection = self.bus.open(&self.candidate).map_err(Error::Transport)?;
-            match driver.open(connection) {
+            match driver.open(&self.candidate, connection) {
                 Ok(Some(token)) => return Ok((driver.name(), token)),
                 Ok(None) => {}
                 Err(Error::Transport(error)) => return Err(OpenError::Driver(error.into())),

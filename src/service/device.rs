@@ -42,7 +42,9 @@ pub fn kind_of(error: &DeviceError) -> Kind {
             | DriverError::Malformed { .. }
             | DriverError::Cancelled
             | DriverError::Full => Kind::DeviceFailed,
-            DriverError::Locked | DriverError::WrongLockCode => Kind::DeviceLocked,
+            DriverError::Locked | DriverError::WrongLockCode { .. } | DriverError::Blocked { .. } => {
+                Kind::DeviceLocked
+            }
             DriverError::SlotEmpty { .. } => Kind::SlotEmpty,
             DriverError::TouchTimedOut => Kind::DeviceTimeout,
             DriverError::Unsupported { .. } => Kind::DeviceUnsupported,

@@ -50,7 +50,9 @@ impl Bus for PcscBus {
     }
 
     fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
-        let Candidate::Card { reader, atr, insertion } = candidate;
+        let Candidate::Card { reader, atr, insertion } = candidate else {
+            return Err(TransportError::Gone { detail: "not a card".to_owned() });
+        };
         let name = CString::new(reader.as_str()).map_err(|_| gone("reader name with a zero byte"))?;
         let context = establish()?;
         let card = context

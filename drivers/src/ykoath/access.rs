@@ -148,7 +148,7 @@ impl Command for Validate<'_> {
     }
 
     fn refusal(&self, status: StatusWord) -> Option<Error> {
-        (status.0 == 0x6A80).then_some(Error::WrongLockCode)
+        (status.0 == 0x6A80).then_some(Error::WrongLockCode { attempts_left: None })
     }
 }
 

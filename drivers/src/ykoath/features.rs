@@ -4,7 +4,7 @@
 //! the YKOATH document, and the version gates of Yubico's own client where the document is silent.
 
 use super::commands::Version;
-use crate::token::{Algorithm, Capabilities};
+use crate::token::{Addressing, Algorithm, Capabilities};
 
 /// The facts that depend on the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,9 @@ impl Features {
             // Longer ones are hashed to this or less, except under SHA-512, where Yubico documents no limit
             // and 64 bytes are what every known applet stores.
             max_secret_bytes: 64,
+            addressing: Addressing::Named,
+            time_steps: Vec::new(),
+            clock: false,
         }
     }
 }

@@ -59,7 +59,7 @@ impl OathToken {
             applet.open(key.as_ref())?;
             work(applet, known)
         });
-        if matches!(result, Err(Error::WrongLockCode)) {
+        if matches!(result, Err(Error::WrongLockCode { .. })) {
             // Somebody changed the code: presenting the old one again would be pointless.
             self.key = None;
         }

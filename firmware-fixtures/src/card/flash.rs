@@ -63,6 +63,6 @@ impl VirtualCard {
     }
 
     fn with_oath<T>(&self, use_it: impl FnOnce(&mut YkOath) -> T) -> Option<T> {
-        self.state().chip.applet_mut().map(use_it)
+        self.with_applet(use_it)
     }
 }

@@ -12,6 +12,7 @@ use crate::devices::{DeviceError, DeviceId};
 use crate::model::id::{JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::{Credential, Kind as Otp};
+use crate::otp::time::Timestamp;
 use crate::service::device::{Watching, slot_id, to_driver};
 use crate::service::error::Error;
 use crate::service::job::{end, fitting, journal, prove};
@@ -37,7 +38,7 @@ impl Run {
     async fn write_and_prove(&self, reserved: Reserved) -> Result<(), Error> {
         let Reserved { job, token, slot, credential } = reserved;
         self.move_job(job, JobState::Writing, String::new()).await?;
-        let config = slot_config(&credential, self.touch);
+        let config = slot_config(&credential, self.touch, slot.clone(), self.app.clock.now());
         let attendant = Arc::new(Watching::default());
         let written = self
             .app
@@ -135,7 +136,7 @@ impl Run {
 }
 
 /// From the server's terms to a driver's. The two stay apart: RFC limits here, what a firmware can hold there.
-fn slot_config(credential: &Credential, touch: bool) -> SlotConfig {
+fn slot_config(credential: &Credential, touch: bool, label: String, now: Timestamp) -> SlotConfig {
     SlotConfig {
         factor: match credential.parameters.kind {
             Otp::Hotp => driver::FactorConfig::Hotp { counter: 0 },
@@ -145,5 +146,7 @@ fn slot_config(credential: &Credential, touch: bool) -> SlotConfig {
         digits: credential.parameters.digits.get(),
         secret: SecretBytes::new(credential.secret.expose().to_vec()),
         touch,
+        label: Some(label),
+        now: driver::UnixTime(u64::try_from(now.as_secs()).unwrap_or(0)),
     }
 }

@@ -22,7 +22,7 @@ impl Device {
     fn new(firmware: Firmware) -> Self {
         let oath = YkOath::with_entropy(firmware, Entropy::scripted([SALT, CHALLENGE]));
         let mut device =
-            Self { chip: Chip::with_applets(firmware, vec![Box::new(oath)]), touch: Touch::Given };
+            Self { chip: Chip::with_applets(firmware.face(), vec![Box::new(oath)]), touch: Touch::Given };
         device.send(SELECT);
         device
     }
