@@ -87,7 +87,10 @@ fn drivers_sleep_and_spawn_nothing_and_read_no_clock() {
 #[test]
 fn emulated_devices_do_not_use_the_driver_crate() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-fixtures/src");
-    assert_eq!(offences(&fixtures, &["fobd_drivers"], |name| name.starts_with("attach")), Vec::<String>::new());
+    assert_eq!(
+        offences(&fixtures, &["fobd_drivers"], |name| name.starts_with("attach")),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -16,9 +16,11 @@ use crate::chip::{Chip, Reply};
 use crate::fault::{Fault, FaultKind, FaultPlan, garble};
 use crate::firmware::Firmware;
 pub use face::Face;
+pub use oath::OathSpecimen;
 
 mod face;
 mod flash;
+mod oath;
 
 /// How long a YubiKey blinks before it gives up (assumed).
 const TOUCH_TIMEOUT: Duration = Duration::from_secs(15);

@@ -35,6 +35,17 @@ pub(crate) fn passcode(truncated: u32, digits: u8) -> String {
     text.get(text.len() - digits..).unwrap_or_default().to_owned()
 }
 
+/// PBKDF2-HMAC-SHA-1, the first 16 bytes (RFC 8018 §5.2): less than one block, so there is only the first.
+pub(crate) fn pbkdf2_sha1(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 16] {
+    let mut round = hmac(Hash::Sha1, password, &[salt, &[0, 0, 0, 1]].concat());
+    let mut sum = round.clone();
+    for _ in 1..iterations {
+        round = hmac(Hash::Sha1, password, &round);
+        sum.iter_mut().zip(&round).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    sum.first_chunk().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +62,13 @@ mod tests {
             "520489",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn derived_keys_are_those_of_rfc_6070() {
+        let hex = |key: [u8; 16]| key.map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(hex(pbkdf2_sha1(b"password", b"salt", 1)), "0c60c80f961f0e71f3a9b524af601206");
+        assert_eq!(hex(pbkdf2_sha1(b"password", b"salt", 4096)), "4b007901b765489abead49d926f721d0");
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub trait Specimen {
     /// Sets or removes that code as another program would have. Tokens that always have one take `None` as their
     /// factory's.
     fn set_lock_code(&self, code: Option<&[u8]>);
+
+    /// A code that its host could set, other than the one in place and as `unlock` takes it. `None` if no host can
+    /// set one. [`Specimen::lock_code`] knows it once it is set.
+    fn spare_lock_code(&self) -> Option<Vec<u8>>;
 }
 
 /// A credential as it lies in a token, in no protocol's terms.
