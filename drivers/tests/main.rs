@@ -8,4 +8,6 @@ mod exchanges;
 mod faults;
 #[cfg(feature = "pcsc")]
 mod pcscd;
+mod specimens;
+mod suite;
 mod tidy;

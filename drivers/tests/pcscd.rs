@@ -6,6 +6,8 @@
 //!
 //! Without pcscd and vpcd installed the tests print so and pass; with `RIG_REQUIRED=1` they fail.
 
+mod suite;
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,0 +1,55 @@
+//! Every emulated token with the driver that must know it: the list that the suite goes through, on every wire.
+
+use firmware_fixtures::card::{OathSpecimen, VirtualCard};
+use firmware_fixtures::firmware::Firmware;
+use firmware_fixtures::specimen::Specimen;
+
+use crate::suite::cases::conformance;
+use crate::suite::sweep::{Depth, sweep};
+use crate::suite::{InProcess, Socket};
+
+/// A driver's name and a way to make a new token for it.
+pub(crate) struct Row {
+    pub(crate) driver: &'static str,
+    pub(crate) make: Box<dyn Fn() -> Box<dyn Specimen>>,
+}
+
+fn row<S: Specimen + 'static>(driver: &'static str, make: impl Fn() -> S + 'static) -> Row {
+    Row { driver, make: Box::new(move || Box::new(make())) }
+}
+
+/// All emulated tokens.
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for firmware in Firmware::ALL {
+        rows.push(row("ykoath", move || OathSpecimen::new(&VirtualCard::new(firmware, 4242))));
+    }
+    rows
+}
+
+fn for_each(mut work: impl FnMut(&Row, &mut dyn Socket)) {
+    for row in rows() {
+        work(&row, &mut InProcess);
+    }
+}
+
+#[test]
+fn every_driver_conforms_in_process() {
+    for_each(|row, socket| conformance(row.driver, &*row.make, socket));
+}
+
+#[test]
+fn every_fault_at_every_exchange_leaves_the_old_or_the_new_or_says_so() {
+    for_each(|row, socket| {
+        let checked = sweep(row.driver, &*row.make, socket, Depth::Full);
+        println!("{}, {}: {checked} faults", row.driver, (row.make)().model());
+        assert!(checked > 100, "only {checked} faults were checked");
+    });
+}
+
+#[test]
+fn every_driver_has_an_emulated_token() {
+    for driver in fobd_drivers::DRIVERS {
+        assert!(rows().iter().any(|row| row.driver == driver.name()), "{}", driver.name());
+    }
+}
