@@ -3,6 +3,8 @@
 //! Real transports live below this module (`pcsc` behind a feature); emulated tokens enter by the
 //! same traits. Listing disturbs nobody; opening may.
 
+#[cfg(feature = "hid")]
+pub mod hid;
 #[cfg(feature = "pcsc")]
 pub mod pcsc;
 
