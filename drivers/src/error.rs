@@ -18,6 +18,14 @@ pub enum Error {
         /// The standard's words for it.
         meaning: &'static str,
     },
+    /// The device did not do it and gave no status: nothing in it changed.
+    #[error("{command} rejected: {meaning}")]
+    Rejected {
+        /// The command in the words of the protocol, for example `UPDATE SLOT`.
+        command: &'static str,
+        /// What may be in the way, for example `the slot does not allow updates`.
+        meaning: &'static str,
+    },
     /// The reply does not follow the protocol.
     #[error("{command}: malformed reply: {what} at byte {offset}")]
     Malformed {

@@ -6,8 +6,11 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ProgramError};
+use crate::error::{Error, ProgramError, SlotState};
 use crate::transport::{Candidate, Connection};
+use task::Task;
+
+pub mod task;
 
 /// One protocol. Stateless: matching is a table look-up, opening is the probe.
 pub trait Driver: Send + Sync {
@@ -78,6 +81,35 @@ pub trait Token: Send {
         attendant: &dyn Attendant,
     ) -> Result<Passcode, Error>;
 
+    /// Does what is no OATH credential: see [`Task`].
+    ///
+    /// # Errors
+    /// [`ProgramError`] says besides the cause whether the slot may have changed; the cause is
+    /// [`Error::Unsupported`] where the device has no such task.
+    fn configure(&mut self, task: &Task, attendant: &dyn Attendant) -> Result<(), ProgramError> {
+        let _ = (task, attendant);
+        let needs = "a slot that types or answers challenges".to_owned();
+        Err(ProgramError {
+            slot: SlotState::Unchanged,
+            source: Error::Unsupported { what: "this task", needs },
+        })
+    }
+
+    /// Lets the device answer a challenge with the key of a slot, raw: what the response means is the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the device answers no challenges.
+    fn respond(
+        &mut self,
+        slot: &SlotId,
+        challenge: &[u8],
+        attendant: &dyn Attendant,
+    ) -> Result<SecretBytes, Error> {
+        let _ = (slot, challenge, attendant);
+        let needs = "a slot for challenge-response".to_owned();
+        Err(Error::Unsupported { what: "a response", needs })
+    }
+
     /// Sets the device's own clock, where it has one and lets its host set it.
     ///
     /// # Errors
@@ -143,6 +175,8 @@ pub struct Capabilities {
     pub totp: bool,
     /// The device computes passcodes for its host, not only on its own button or display.
     pub calculate: bool,
+    /// What `calculate` says is true of TOTP only: HOTP passcodes come out at the button or display alone.
+    pub hotp_by_hand: bool,
     /// A credential can demand a touch.
     pub touch: bool,
     /// Most credentials the device holds, where that is known.
@@ -155,6 +189,17 @@ pub struct Capabilities {
     pub time_steps: Vec<u32>,
     /// Whether the device has a clock of its own, which programming sets.
     pub clock: bool,
+}
+
+impl Capabilities {
+    /// Whether the device computes passcodes of this kind for its host.
+    #[must_use]
+    pub fn calculates(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Hotp => self.hotp && self.calculate && !self.hotp_by_hand,
+            Kind::Totp => self.totp && self.calculate,
+        }
+    }
 }
 
 /// How the slots of a device are addressed.

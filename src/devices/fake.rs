@@ -34,6 +34,7 @@ pub(crate) fn info(serial: Option<&str>) -> TokenInfo {
             hotp: true,
             totp: true,
             calculate: true,
+            hotp_by_hand: false,
             touch: true,
             max_slots: None,
             max_secret_bytes: 64,

@@ -39,6 +39,7 @@ pub fn kind_of(error: &DeviceError) -> Kind {
             DriverError::Transport(TransportError::Busy) => Kind::DeviceBusy,
             DriverError::Transport(_)
             | DriverError::Refused { .. }
+            | DriverError::Rejected { .. }
             | DriverError::Malformed { .. }
             | DriverError::Cancelled
             | DriverError::Full => Kind::DeviceFailed,

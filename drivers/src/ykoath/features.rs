@@ -55,6 +55,7 @@ impl Features {
             hotp: true,
             totp: true,
             calculate: true,
+            hotp_by_hand: false,
             touch: self.touch(),
             // A NEO holds what its memory holds.
             max_slots: match self.version {
