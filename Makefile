@@ -14,7 +14,7 @@ test: ## run all tests, on real pcscd, real files and real clients
 	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
 bench: ## print how fast it is beside references of the same run (BENCH_TOKENS=1000000, BENCH_ONLY=search)
-	@scripts/setup.sh demo
+	@scripts/setup.sh test
 	cargo bench --locked --bench bench
 
 lint: ## check formatting, lints, docs and dependencies

@@ -2,7 +2,7 @@
 //!
 //! A ratio between two figures of one run holds on any machine; a figure alone holds on none. Environment:
 //! - `BENCH_TOKENS` (1000000): tokens in the database. It is filled once and kept under `target/bench-data`.
-//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `import`.
+//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `import`, `program`.
 //!
 //! The exit code says whether every figure with a limit keeps it.
 
@@ -17,6 +17,8 @@ mod caller;
 mod data;
 #[path = "bench/import.rs"]
 mod import;
+#[path = "bench/program.rs"]
+mod program;
 #[path = "bench/search.rs"]
 mod search;
 #[path = "bench/server.rs"]
@@ -41,8 +43,12 @@ fn main() -> ExitCode {
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let data = Data::prepare(tokens);
     let mut table = Table::start();
-    let parts: [(&str, Part); 3] =
-        [("search", search::run), ("verify", verify::run), ("import", import::run)];
+    let parts: [(&str, Part); 4] = [
+        ("search", search::run),
+        ("verify", verify::run),
+        ("import", import::run),
+        ("program", program::run),
+    ];
     for (_, run) in parts.iter().filter(|(name, _)| name.contains(&only)) {
         run(&data, &mut table);
     }

@@ -1,6 +1,7 @@
 //! The shipped program, serving a copy of the database.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use fobd::store::Location;
@@ -15,11 +16,16 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub fn start(location: &Location) -> Self {
+        // No readers, whatever is plugged in.
+        Self::start_with(location, Path::new("/nonexistent"))
+    }
+
+    /// The same, with the pcscd that listens on this socket.
+    pub fn start_with(location: &Location, pcscd: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fobd"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&location.data_dir)
-            // No readers, whatever is plugged in.
-            .env("PCSCLITE_CSOCK_NAME", "/nonexistent")
+            .env("PCSCLITE_CSOCK_NAME", pcscd)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
