@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::ask::{Ask as _, Terminal};
-use self::client::{Client, Endpoint};
+use self::client::{Client, Endpoint, Trusted};
 use self::error::{CliError, Outcome};
 use self::session::Session;
 
@@ -65,6 +65,9 @@ pub struct Globals {
     /// File with the operator's password; without one, a terminal is asked.
     #[arg(long, global = true, env = "FOBD_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// File with the certificate (PEM) of the server, or of who signed it; for one that it made itself
+    #[arg(long, global = true, env = "FOBD_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Send passwords and PINs over plain HTTP to a server on another machine.
     #[arg(long, global = true, env = "FOBD_PLAIN_HTTP")]
     pub plain_http: bool,
@@ -147,7 +150,15 @@ fn connect(globals: &Globals, terminal: &mut Terminal) -> Result<Client, CliErro
             .hidden(&format!("Password of {}: ", globals.operator))
             .map_err(|_| CliError::NoTerminal { what: "password", instead: "--password-file" })?,
     };
-    Ok(Client::new(endpoint, &globals.operator, &password))
+    let trusted = match &globals.ca_file {
+        Some(path) => {
+            let pem = ask::text_file(path)?;
+            let none = || CliError::NoCertificate { path: path.clone() };
+            Trusted::only(pem.as_bytes()).ok_or_else(none)?
+        }
+        None => Trusted::public(),
+    };
+    Ok(Client::new(endpoint, &globals.operator, &password, trusted))
 }
 
 impl Command {

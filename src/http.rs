@@ -1,13 +1,18 @@
 //! The HTTP surface: routes, who is calling, and limits. What is asked is decided elsewhere.
 
 mod caller;
+mod listener;
+pub mod peer;
 mod serve;
+mod stall;
+pub mod tls;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::{Bytes, HttpBody as _, to_bytes};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, REFERRER_POLICY};
@@ -15,8 +20,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
+use tokio::time::timeout;
 
-pub use self::serve::{ListenError, bind, serve};
+pub use self::listener::{ListenError, Listener, Protection};
+pub use self::serve::{Limits, serve};
 use crate::access::Caller;
 use crate::app::App;
 use crate::rpc::{Context, das5, jsonrpc, openrpc};
@@ -26,6 +33,8 @@ use crate::store::StoreError;
 
 /// Largest body of a request.
 const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// How long a body may take.
+const BODY: Duration = Duration::from_secs(60);
 /// Largest body that is taken in order to be refused.
 const MOST_DISCARDED_BYTES: u64 = 128 * 1024 * 1024;
 
@@ -34,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/rpc", post(rpc))
         .route("/das5/rest/{object}/{verb}", post(das5_call))
+        .layer(middleware::from_fn(take_whole_body))
         .layer(middleware::from_fn(refuse_large_bodies))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
@@ -72,9 +82,21 @@ async fn refuse_large_bodies(request: Request, next: Next) -> Response {
     };
     if length <= MOST_DISCARDED_BYTES {
         let mut body = request.into_body();
-        while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+        let discard =
+            async { while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {} };
+        let _ = timeout(BODY, discard).await;
     }
     (StatusCode::PAYLOAD_TOO_LARGE, "a body may hold at most 16 MiB\n").into_response()
+}
+
+/// Waits for the whole body before a handler runs, and not for ever.
+async fn take_whole_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match timeout(BODY, to_bytes(body, MOST_BODY_BYTES)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, body.into())).await,
+        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "a body may hold at most 16 MiB\n").into_response(),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response(),
+    }
 }
 
 /// Hands the secret of a software token to whoever holds its link, once.

@@ -4,5 +4,7 @@ mod bodies;
 mod callers;
 mod disk;
 mod secrets;
+mod slow;
 mod start;
 mod stop;
+mod tls;

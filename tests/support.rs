@@ -95,3 +95,15 @@ pub fn wait_for_device(client: &Client, id: &str) -> Json {
         rows.into_iter().find(|row| row["id"] == id && row["state"] == "ready")
     })
 }
+
+/// Looks again and again, for at most 20 s, until `look` finds something.
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: never seen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

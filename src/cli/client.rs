@@ -1,7 +1,8 @@
 //! JSON-RPC 2.0 over POST to `/rpc` of a server, logged in by HTTP Basic.
 //!
 //! Goes to the named server only: no proxy from the environment, no redirects, since each request carries a
-//! password. Speaks plain HTTP, so it refuses servers on other machines unless told that this is wanted.
+//! password. Over plain HTTP it refuses servers on other machines unless told that this is wanted. Over TLS a server's
+//! certificate must come from a public authority, or be (or be signed by) one in a given file.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
 /// How long a connection may take to come up.
@@ -101,7 +103,9 @@ impl ClientError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::PlainHttp { .. } => "tunnel it (`ssh -L 8480:127.0.0.1:8480 HOST`), or give --plain-http",
+            Self::PlainHttp { .. } => {
+                "let the server speak TLS (https://), tunnel it (`ssh -L 8480:127.0.0.1:8480 HOST`), or give --plain-http"
+            }
             Self::Unreachable { .. } => {
                 "is the server running (`fobd serve`)? --server or FOBD_SERVER say where it is"
             }
@@ -147,9 +151,8 @@ impl Endpoint {
         let uri: Uri = server.parse().map_err(|_| bad("it cannot be read"))?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it names no host"))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("this build speaks http only")),
-            _ => return Err(bad("it must begin with http://")),
+            Some("http" | "https") => {}
+            _ => return Err(bad("it must begin with https:// or http://")),
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(bad("names and passwords do not belong into it"));
@@ -157,7 +160,7 @@ impl Endpoint {
         if uri.query().is_some() {
             return Err(bad("it must end with the path"));
         }
-        if !plain_http && !is_this_machine(host) {
+        if uri.scheme_str() == Some("http") && !plain_http && !is_this_machine(host) {
             return Err(ClientError::PlainHttp { server: server.to_owned() });
         }
         Ok(Self { server: server.to_owned() })
@@ -168,6 +171,28 @@ fn is_this_machine(host: &str) -> bool {
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whose certificates are believed.
+pub struct Trusted(RootCerts);
+
+impl Trusted {
+    /// The authorities that browsers know.
+    #[must_use]
+    pub fn public() -> Self {
+        Self(RootCerts::WebPki)
+    }
+
+    /// Nobody but these certificates in PEM, and whom they signed. `None` if there is none.
+    #[must_use]
+    pub fn only(pem: &[u8]) -> Option<Self> {
+        let certificate = |item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        };
+        let certificates: Vec<Certificate<'static>> = parse_pem(pem).filter_map(certificate).collect();
+        (!certificates.is_empty()).then(|| Self(RootCerts::new_with_certs(&certificates)))
+    }
 }
 
 /// A logged-in way to a server.
@@ -187,9 +212,11 @@ impl fmt::Debug for Client {
 impl Client {
     /// Nothing is sent yet.
     #[must_use]
-    pub fn new(endpoint: Endpoint, operator: &str, password: &str) -> Self {
+    pub fn new(endpoint: Endpoint, operator: &str, password: &str, trusted: Trusted) -> Self {
+        let tls = TlsConfig::builder().root_certs(trusted.0).build();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(tls)
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -265,7 +292,7 @@ mod tests {
     use crate::cli::playback::{Playback, reply};
 
     fn client(server: &Playback) -> Client {
-        Client::new(Endpoint::parse(&server.url(), false).unwrap(), "admin", "a:b")
+        Client::new(Endpoint::parse(&server.url(), false).unwrap(), "admin", "a:b", Trusted::public())
     }
 
     fn call(replies: Vec<String>) -> Result<Value, ClientError> {
@@ -315,7 +342,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let client = Client::new(Endpoint::parse(&url, false).unwrap(), "admin", "secret");
+        let client = Client::new(Endpoint::parse(&url, false).unwrap(), "admin", "secret", Trusted::public());
         let error = client.call("token/get", &json!({})).unwrap_err();
         assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
         assert!(error.hint().unwrap().contains("FOBD_SERVER"));

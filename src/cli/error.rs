@@ -34,6 +34,12 @@ pub enum CliError {
     /// The call failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The file that says whom to trust holds no certificate.
+    #[error("{}: no certificate in PEM in it", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
     /// A call on behalf of a job failed; the job itself goes on.
     #[error("{source}")]
     Following {
@@ -132,6 +138,7 @@ impl CliError {
             Self::Job { .. } => 3,
             Self::Reply { .. } => 4,
             Self::Read { .. }
+            | Self::NoCertificate { .. }
             | Self::NotText { .. }
             | Self::TooLarge { .. }
             | Self::Empty { .. }

@@ -1,5 +1,6 @@
 //! `fobd serve`: the server.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,14 +13,23 @@ use super::init::location;
 use super::system_clock::SystemClock;
 use crate::app::App;
 use crate::devices::handle::Devices;
+use crate::http::peer::Proxies;
+use crate::http::tls::{self, Files, Identity};
+use crate::http::{self, Limits, Listener, Protection};
+use crate::otp;
 use crate::store::{Store, Synchronous, lies_in};
-use crate::{http, otp};
 
-/// Serves the API on a loopback address and drives the tokens that are plugged in.
+/// Serves the API and drives the tokens that are plugged in.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   fobd serve --data-dir /var/lib/fobd --listen 127.0.0.1:8480
+  fobd serve --data-dir /var/lib/fobd --listen 0.0.0.0:8443
+  fobd serve --data-dir /var/lib/fobd --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem
+  fobd serve --data-dir /var/lib/fobd --listen 10.0.0.5:8480 --behind-proxy 10.0.0.2
   curl http://127.0.0.1:8480/readyz
+
+On a loopback address it speaks plain HTTP unless --tls is given; on any other it speaks TLS, with a certificate that it
+makes at the first start, in DIR/tls, unless one is given. A replaced certificate is taken within seconds.
 
 SIGTERM and Ctrl-C end it: what was accepted is finished and answered first.")]
 pub struct ServeArgs {
@@ -29,12 +39,28 @@ pub struct ServeArgs {
     /// Master key, outside the database [default: DIR/keys/master.key]
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// Loopback address and port to listen on; port 0 takes a free one
+    /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8480")]
     pub listen: SocketAddr,
-    /// Address under which clients reach this server, for the links it makes [default: http://ADDRESS:PORT]
+    /// Address under which clients reach this server, for the links it makes [default: the one it
+    /// listens on]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// Speaks TLS on a loopback address too
+    #[arg(long)]
+    pub tls: bool,
+    /// Certificate chain in PEM, the server's own first [default: DIR/tls/certificate.pem, made if missing]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Another name under which clients reach this server, for the certificate that it makes
+    #[arg(long, value_name = "NAME")]
+    pub tls_name: Vec<String>,
+    /// Speaks plain HTTP, but only to proxies in these networks, and believes what they say of their clients
+    #[arg(long, value_name = "NETWORK[,NETWORK]", conflicts_with_all = ["tls", "tls_cert", "tls_key"])]
+    pub behind_proxy: Option<Proxies>,
     /// Never waits for the disk: for tests that must see this fail
     #[arg(long, hide = true)]
     pub unsafe_no_sync: bool,
@@ -76,11 +102,16 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     if let Some(url) = &args.public_url {
         let _ = app.public_url.set(url.clone());
     }
-    let listener = http::bind(args.listen).await?;
-    let address = listener.local_addr().context("the listening socket has no address")?;
+    let listener = Listener::bind(args.listen, protection(args)?).await?;
+    let url = listener.url();
     // Programs that start the server read this line to learn its port.
-    println!("listening on http://{address}");
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+    println!("listening on {url}");
+    if let Some(fingerprint) = listener.fingerprint() {
+        // What a client compares before it trusts.
+        // Whoever read the first line may have closed the pipe.
+        let _ = writeln!(std::io::stdout(), "certificate fingerprint (SHA-256): {fingerprint}");
+    }
+    tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "serving");
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -88,7 +119,33 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         }
         tracing::info!("stopping: finishing what was accepted");
     };
-    http::serve(app, listener, stop).await.context("the listening socket broke")?;
+    http::serve(app, listener, Limits::default(), stop).await.context("the listening socket broke")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How connections are protected. On first start the certificate is made.
+fn protection(args: &ServeArgs) -> anyhow::Result<Protection> {
+    if let Some(proxies) = &args.behind_proxy {
+        return Ok(Protection::Proxies(proxies.clone()));
+    }
+    if args.listen.ip().is_loopback() && !args.tls && args.tls_cert.is_none() {
+        return Ok(Protection::Loopback);
+    }
+    let files = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
+        _ => {
+            let directory = args.data_dir.join("tls");
+            let files =
+                Files { certificate: directory.join("certificate.pem"), key: directory.join("key.pem") };
+            let names = [args.tls_name.clone(), tls::own_names(args.listen.ip())].concat();
+            let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+            if tls::make_unless_there(&files, &names, today)? {
+                let file = files.certificate.display();
+                tracing::info!(names = names.join(", "), %file, "made a certificate");
+            }
+            files
+        }
+    };
+    Ok(Protection::Tls(Identity::load(files)?))
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::Command;
 use super::ask::Ask;
-use super::client::{Client, ClientError, Endpoint};
+use super::client::{Client, ClientError, Endpoint, Trusted};
 use super::error::{CliError, Outcome};
 use super::playback::{Playback, refusal, reply, result};
 use super::session::Session;
@@ -61,7 +61,8 @@ struct Run {
 fn run_with(line: &[&str], mut script: Script, replies: Vec<String>) -> Run {
     let server = Playback::start(replies);
     let cli = Cli::try_parse_from(std::iter::once("fobd").chain(line.iter().copied())).unwrap();
-    let client = Client::new(Endpoint::parse(&server.url(), false).unwrap(), "admin", "password");
+    let client =
+        Client::new(Endpoint::parse(&server.url(), false).unwrap(), "admin", "password", Trusted::public());
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut session = Session::new(client, &mut out, &mut notes, &mut script, cli.command.globals().json);
     session.poll = std::time::Duration::ZERO;

@@ -1,9 +1,8 @@
 //! Who is calling: HTTP Basic (RFC 7617), and no calls on behalf of other web sites.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use axum::middleware::Next;
@@ -12,13 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::peer::Peer;
 use crate::access::login::{Credentials, Refused};
 use crate::app::App;
 
 /// Lets only known operators through, and tells the handler who it is.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let Some(credentials) = basic(request.headers()) else { return denied() };
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let address = request.extensions().get::<Peer>().map(|peer| peer.address);
     match app.logins.log_in(&app.store, credentials, address, app.clock.now()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

@@ -12,7 +12,7 @@ use fobd::access::password;
 use fobd::app::App;
 use fobd::devices::handle::Devices;
 use fobd::devices::{DeviceState, DeviceView};
-use fobd::http;
+use fobd::http::{self, Limits, Listener, Protection};
 use fobd::model::role::Role;
 use fobd::otp::time::{Clock, Timestamp};
 use fobd::store::catalogue::DEFAULT_REPOSITORY;
@@ -60,6 +60,11 @@ pub struct InProcess {
 impl InProcess {
     /// Starts a server with that bus, at 2026-01-01T00:00:00Z.
     pub fn start(bus: VirtualBus) -> Self {
+        Self::with_limits(bus, Limits::default())
+    }
+
+    /// The same, with other limits on what clients can make wait.
+    pub fn with_limits(bus: VirtualBus, limits: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let location = Location { data_dir: dir.path().to_owned(), key_file: dir.path().join("master.key") };
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000)));
@@ -86,10 +91,11 @@ impl InProcess {
             let store = Store::open(&location, Synchronous::Full, Arc::clone(&shared)).expect("the store");
             let devices = Devices::start(buses, fobd_drivers::DRIVERS);
             let app = App::start(store, devices, shared).await.expect("the server");
-            let listener =
-                http::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a listening socket");
-            let address = listener.local_addr().expect("an address");
-            tokio::spawn(http::serve(Arc::clone(&app), listener, async move {
+            let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Protection::Loopback)
+                .await
+                .expect("a listening socket");
+            let address = listener.address();
+            tokio::spawn(http::serve(Arc::clone(&app), listener, limits, async move {
                 let _ = stopped.await;
             }));
             (app, address)
