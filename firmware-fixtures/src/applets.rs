@@ -9,6 +9,7 @@ use std::any::Any;
 use crate::apdu::Command;
 use crate::status::Status;
 
+pub mod admin;
 pub mod management;
 pub mod otp;
 pub mod ykoath;
@@ -24,6 +25,15 @@ pub trait Applet: Any + Send {
     /// The status that refuses the selection.
     fn select(&mut self) -> Result<Vec<u8>, Status>;
 
+    /// It was selected while it was already. By default like any other selection.
+    ///
+    /// # Errors
+    /// The status that refuses the selection.
+    fn reselect(&mut self) -> Result<Vec<u8>, Status> {
+        self.deselect();
+        self.select()
+    }
+
     /// Another applet was selected, or the card was reset or lost power: volatile state is gone.
     fn deselect(&mut self);
 
@@ -36,6 +46,12 @@ pub trait Applet: Any + Send {
     /// The instruction that fetches the rest of a long response: GET RESPONSE unless the protocol has its own.
     fn continuation(&self) -> u8 {
         0xC0
+    }
+
+    /// How a response that is too long is cut: the bytes of its first part, at most `most`, and what SW2 says of the
+    /// rest.
+    fn cut(&self, response: &[u8], most: usize) -> (usize, u8) {
+        (most, u8::try_from(response.len() - most).unwrap_or(u8::MAX))
     }
 }
 

@@ -11,10 +11,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::applets::{Applet, Touch};
+use crate::applets::{Applet, Touch, admin};
 use crate::chip::{Chip, Reply};
 use crate::fault::{Fault, FaultKind, FaultPlan, garble};
-use crate::firmware::Firmware;
+use crate::firmware::{Firmware, Maker};
 pub use face::Face;
 pub use oath::OathSpecimen;
 
@@ -87,10 +87,17 @@ struct State {
 }
 
 impl VirtualCard {
-    /// A YubiKey as it leaves the factory. Its OATH id and challenges follow from the serial.
+    /// A card with the OATH applet as it leaves the factory. Its OATH id and challenges follow from the serial, which
+    /// each maker prints in its own way, if at all.
     #[must_use]
     pub fn new(firmware: Firmware, serial: u32) -> Self {
-        Self::with_chip(Chip::new(firmware, serial), &serial.to_string())
+        let printed = match firmware.maker {
+            Maker::Yubico => serial.to_string(),
+            Maker::CanoKeys => format!("{serial:08X}"),
+            Maker::SoloKeys => admin::uuid(serial).map(|byte| format!("{byte:02X}")).concat(),
+            Maker::VivoKey => String::new(),
+        };
+        Self::with_chip(Chip::new(firmware, serial), &printed)
     }
 
     /// A card with other applets, and the serial printed on it.
@@ -125,7 +132,7 @@ impl VirtualCard {
         &self.shared.face
     }
 
-    /// The serial printed on it.
+    /// The serial printed on it; empty if there is none.
     #[must_use]
     pub fn serial(&self) -> &str {
         &self.shared.serial

@@ -8,12 +8,13 @@
 use std::any::Any;
 
 use crate::apdu::Command;
+use crate::applets::admin::{CanoKeyAdmin, SoloAdmin};
 use crate::applets::management::Management;
 use crate::applets::otp::Otp;
 use crate::applets::ykoath::YkOath;
 use crate::applets::{Applet, Refusal, Touch};
 use crate::card::Face;
-use crate::firmware::Firmware;
+use crate::firmware::{Firmware, Maker};
 use crate::status::Status;
 
 const SELECT: u8 = 0xA4;
@@ -37,13 +38,16 @@ pub struct Chip {
 }
 
 impl Chip {
-    /// A YubiKey as it leaves the factory.
+    /// A card with the OATH applet as it leaves the factory.
     #[must_use]
     pub fn new(firmware: Firmware, serial: u32) -> Self {
-        let mut applets: Vec<Box<dyn Applet>> = vec![
-            Box::new(YkOath::new(firmware, u64::from(serial))),
-            Box::new(Management::new(firmware, serial)),
-        ];
+        let mut applets: Vec<Box<dyn Applet>> = vec![Box::new(YkOath::new(firmware, u64::from(serial)))];
+        match firmware.maker {
+            Maker::Yubico => applets.push(Box::new(Management::new(firmware, serial))),
+            Maker::CanoKeys => applets.push(Box::new(CanoKeyAdmin::new(serial))),
+            Maker::SoloKeys => applets.push(Box::new(SoloAdmin::new(serial, firmware.version))),
+            Maker::VivoKey => {}
+        }
         if let Some(otp) = Otp::new(firmware, serial) {
             applets.push(Box::new(otp));
         }
@@ -125,6 +129,9 @@ impl Chip {
         let wanted = command.data;
         let found = self.applets.iter().position(|a| !wanted.is_empty() && a.aid().starts_with(wanted));
         let found = found.ok_or(Status::NOT_FOUND)?;
+        if self.selected == Some(found) {
+            return self.selected_applet().ok_or(Status::NOT_FOUND)?.reselect();
+        }
         if let Some(applet) = self.selected_applet() {
             applet.deselect();
         }
@@ -137,9 +144,11 @@ impl Chip {
     }
 
     fn send(&mut self, mut data: Vec<u8>, most: usize) -> Reply {
-        if data.len() > most.max(1) {
-            self.pending = data.split_off(most.max(1));
-            let hint = u8::try_from(self.pending.len()).unwrap_or(u8::MAX);
+        let most = most.max(1);
+        if data.len() > most {
+            let cut = self.selected_applet().map(|applet| applet.cut(&data, most));
+            let (length, hint) = cut.unwrap_or((most, u8::MAX));
+            self.pending = data.split_off(length.clamp(1, most));
             data.extend([0x61, hint]);
         } else {
             data.extend(Status::OK.bytes());

@@ -120,9 +120,10 @@ impl Credential {
         otp::hmac(self.hash, &self.secret, message)
     }
 
-    /// The HMAC for the counter, which counts on.
-    pub(crate) fn next_hmac(&mut self) -> Vec<u8> {
-        let mac = self.hmac(&self.counter.to_be_bytes());
+    /// The HMAC for the counter, which counts on. By RFC 4226 all 8 bytes of it are hashed.
+    pub(crate) fn next_hmac(&mut self, bytes: usize) -> Vec<u8> {
+        let counter = self.counter.to_be_bytes();
+        let mac = self.hmac(counter.get(8 - bytes.min(8)..).unwrap_or_default());
         self.counter = self.counter.wrapping_add(1);
         mac
     }

@@ -7,13 +7,19 @@
 
 use crate::card::Face;
 use crate::status::Status;
+pub use quirks::{DeleteMissing, Maker, Quirks, ResetRule};
+
+mod makers;
+mod quirks;
 
 /// Model, limits and peculiarities of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Firmware {
     /// Name for command lines, for example `yubikey-5.4.3`.
     pub model: &'static str,
-    /// Firmware version as the management applet tells it.
+    /// Who made it, and by which applet it says so.
+    pub maker: Maker,
+    /// Firmware version as the maker's own applet tells it. Where none does, that of the OATH applet.
     pub version: [u8; 3],
     /// Version that the OATH applet tells. On a NEO the applet counts its own.
     pub oath_version: [u8; 3],
@@ -46,6 +52,8 @@ pub struct Firmware {
     pub config: Option<DeviceConfig>,
     /// What the OTP applet appends to its status, or `None` where that applet is not on the card interface.
     pub otp_mode: Option<[u8; 4]>,
+    /// Where its OATH applet differs from that of a YubiKey 5.
+    pub quirks: Quirks,
 }
 
 /// How much fits into the OATH applet.
@@ -84,6 +92,7 @@ impl Firmware {
     /// YubiKey 5 NFC with firmware 5.4.3, plugged in.
     pub const YUBIKEY_5_4_3: Self = Self {
         model: "yubikey-5.4.3",
+        maker: Maker::Yubico,
         version: [5, 4, 3],
         oath_version: [5, 4, 3],
         atr: &[
@@ -108,6 +117,7 @@ impl Firmware {
             second_page: false,
         }),
         otp_mode: None,
+        quirks: Quirks::NONE,
     };
 
     /// The same key on an NFC reader.
@@ -156,6 +166,7 @@ impl Firmware {
     /// SHA-512, no touch, no READ CONFIG.
     pub const YUBIKEY_NEO_3_4_9: Self = Self {
         model: "yubikey-neo-3.4.9",
+        maker: Maker::Yubico,
         version: [3, 4, 9],
         oath_version: [1, 0, 2],
         atr: &[
@@ -175,15 +186,21 @@ impl Firmware {
         wrong_parameters: Status::WRONG_PARAMETERS,
         config: None,
         otp_mode: Some([0x02, 0x0F, 0x00, 0x00]),
+        quirks: Quirks { reads_past_the_end: true, ..Quirks::NONE },
     };
 
     /// Every device there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::YUBIKEY_5_4_3,
         Self::YUBIKEY_5_4_3_NFC,
         Self::YUBIKEY_5_7_1,
+        Self::YUBIKEY_5_7_4_FIPS,
         Self::YUBIKEY_4_3_5,
+        Self::YUBIKEY_4_4_5_FIPS,
         Self::YUBIKEY_NEO_3_4_9,
+        Self::CANOKEY,
+        Self::SOLO_2,
+        Self::VIVOKEY,
     ];
 
     /// What a reader sees of it.

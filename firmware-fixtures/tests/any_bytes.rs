@@ -5,15 +5,17 @@ use firmware_fixtures::credential::Credential;
 use firmware_fixtures::firmware::Firmware;
 use proptest::prelude::*;
 
-const SELECTS: [&[u8]; 3] = [
+const SELECTS: [&[u8]; 5] = [
     &[0, 0xA4, 4, 0, 7, 0xA0, 0, 0, 5, 0x27, 0x21, 1],
     &[0, 0xA4, 4, 0, 8, 0xA0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17],
     &[0, 0xA4, 4, 0, 7, 0xA0, 0, 0, 5, 0x27, 0x20, 1],
+    &[0, 0xA4, 4, 0, 5, 0xF0, 0, 0, 0, 0],
+    &[0, 0xA4, 4, 0, 9, 0xA0, 0, 0, 8, 0x47, 0, 0, 0, 1],
 ];
 
 /// Commands that get past the length check, with fields that get past the first tag.
 fn likely_command() -> impl Strategy<Value = Vec<u8>> {
-    let ins = prop::sample::select(vec![1u8, 2, 3, 5, 0x1D, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5]);
+    let ins = prop::sample::select(vec![1u8, 2, 3, 5, 0x1D, 0x32, 0x62, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5]);
     let field = (0x71u8..=0x7C, prop::collection::vec(any::<u8>(), 0..24)).prop_map(|(tag, value)| {
         let mut field = vec![tag, value.len() as u8];
         field.extend(value);
@@ -39,7 +41,7 @@ proptest! {
     #[test]
     fn no_sequence_of_bytes_leaves_a_card_without_an_answer(
         model in prop::sample::select(Firmware::ALL.to_vec()),
-        applet in 0usize..3,
+        applet in 0usize..5,
         commands in commands(),
     ) {
         let card = VirtualCard::new(model, 7);

@@ -1,4 +1,4 @@
-//! The OATH applet of a YubiKey (Yubico, "YKOATH Protocol Specification").
+//! The OATH applet of a YubiKey (Yubico, "YKOATH Protocol Specification"), and of other makers by their quirks.
 //!
 //! | INS | command | P1 P2 | data | answer |
 //! |---|---|---|---|---|
@@ -16,17 +16,21 @@
 //! The property is the one field without a length. Flash (id, access code, credentials with their counters)
 //! survives everything but RESET; the unlocked state lasts until the next SELECT, reset or loss of power.
 //! SEND REMAINING (A5) is done by the chip. Refused: fields out of order, long lengths, names over 64 bytes.
+//!
+//! On a JavaCard commands and responses share one buffer, and PUT looks for property and IMF behind its data
+//! without asking where the data ends: what lies there from before counts.
 
 use crate::apdu::Command;
 use crate::applets::{Applet, Refusal, Touch};
-use crate::credential::{Credential, Hash, Kind, parse_type};
+use crate::credential::{Credential, Kind};
 use crate::entropy::Entropy;
-use crate::firmware::Firmware;
+use crate::firmware::{DeleteMissing, Firmware, Quirks, ResetRule};
 use crate::otp;
 use crate::status::Status;
 use crate::tlv::{Reader, push};
 
 mod access_code;
+mod put;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +46,6 @@ mod ins {
     pub(super) const CALCULATE: u8 = 0xA2;
     pub(super) const VALIDATE: u8 = 0xA3;
     pub(super) const CALCULATE_ALL: u8 = 0xA4;
-    pub(super) const SEND_REMAINING: u8 = 0xA5;
 }
 
 mod tag {
@@ -60,11 +63,10 @@ mod tag {
     pub(super) const TOUCH: u8 = 0x7C;
 }
 
-const ONLY_INCREASING: u8 = 0x01;
-const REQUIRE_TOUCH: u8 = 0x02;
 const NAME_MAX: usize = 64;
-const SECRET_MAX: usize = 64;
 const CHALLENGE_MAX: usize = 64;
+/// Header, Lc, 255 bytes of data, Le.
+const BUFFER: usize = 261;
 
 /// The applet: flash, and what is lost with the power.
 pub struct YkOath {
@@ -77,6 +79,8 @@ pub struct YkOath {
     // Volatile.
     challenge: Option<[u8; 8]>,
     unlocked: bool,
+    /// What commands and responses left in the APDU buffer of a JavaCard.
+    buffer: Vec<u8>,
 }
 
 impl YkOath {
@@ -88,7 +92,16 @@ impl YkOath {
 
     fn with_entropy(firmware: Firmware, mut entropy: Entropy) -> Self {
         let id = entropy.draw();
-        Self { firmware, entropy, id, code: None, credentials: Vec::new(), challenge: None, unlocked: false }
+        Self {
+            firmware,
+            entropy,
+            id,
+            code: None,
+            credentials: Vec::new(),
+            challenge: None,
+            unlocked: false,
+            buffer: vec![0; BUFFER],
+        }
     }
 
     /// What lies in flash, in the order in which LIST tells it.
@@ -116,63 +129,28 @@ impl YkOath {
         self.id
     }
 
+    /// The next HOTP passcode of this credential, past the protocol.
+    pub fn press(&mut self, name: &[u8]) -> Option<String> {
+        let bytes = self.firmware.quirks.counter_bytes;
+        let credential = self.credential_mut(name).filter(|credential| credential.kind == Kind::Hotp)?;
+        let mac = credential.next_hmac(bytes);
+        Some(credential.passcode(&mac))
+    }
+
     fn position(&self, name: &[u8]) -> Result<usize, Status> {
-        self.credentials.iter().position(|credential| credential.name == name).ok_or(Status::NO_SUCH_OBJECT)
-    }
-
-    fn put(&mut self, data: &[u8]) -> Result<Vec<u8>, Status> {
-        let credential = self.parse_put(data)?;
-        let others = self.credentials.iter().filter(|other| other.name != credential.name);
-        let names = others.map(|other| other.name.len()).chain([credential.name.len()]);
-        if !self.firmware.capacity.holds(names) {
-            return Err(Status::NO_SPACE);
-        }
-        self.install(credential);
-        Ok(Vec::new())
-    }
-
-    fn parse_put(&self, data: &[u8]) -> Result<Credential, Status> {
-        let mut reader = Reader::new(data);
-        let name = name(&mut reader)?;
-        let [type_byte, digits, secret @ ..] = reader.expect(tag::KEY)? else {
-            return Err(Status::WRONG_DATA);
-        };
-        let property = reader.optional_bare(tag::PROPERTY)?.unwrap_or(0);
-        let imf = match reader.optional(tag::IMF)? {
-            Some(bytes) => u32::from_be_bytes(bytes.try_into().map_err(|_| Status::WRONG_DATA)?),
-            None => 0,
-        };
-        reader.finish()?;
-
-        let (kind, hash) = parse_type(*type_byte).ok_or(Status::WRONG_DATA)?;
-        // That firmware without touch refuses the bit, and all firmware an unknown one, is assumed.
-        let touch = property & REQUIRE_TOUCH != 0;
-        let refused = (hash == Hash::Sha512 && !self.firmware.sha512)
-            || (touch && !self.firmware.touch)
-            || property & !(ONLY_INCREASING | REQUIRE_TOUCH) != 0
-            || !(self.firmware.secret_min..=SECRET_MAX).contains(&secret.len());
-        if refused {
-            return Err(Status::WRONG_DATA);
-        }
-        Ok(Credential {
-            name: name.to_vec(),
-            kind,
-            hash,
-            digits: *digits,
-            secret: secret.to_vec(),
-            counter: u64::from(imf),
-            touch,
-            only_increasing: property & ONLY_INCREASING != 0,
-            last_challenge: Vec::new(),
-        })
+        let position = self.credentials.iter().position(|credential| credential.name == name);
+        position.ok_or(self.firmware.quirks.missing)
     }
 
     fn delete(&mut self, data: &[u8]) -> Result<Vec<u8>, Status> {
         let mut reader = Reader::new(data);
         let name = name(&mut reader)?;
         reader.finish()?;
-        let position = self.position(name)?;
-        self.credentials.remove(position);
+        match self.position(name) {
+            Ok(position) => drop(self.credentials.remove(position)),
+            Err(_) if self.firmware.quirks.delete_missing == DeleteMissing::Done => {}
+            Err(status) => return Err(status),
+        }
         Ok(Vec::new())
     }
 
@@ -184,7 +162,8 @@ impl YkOath {
         self.position(old)?;
         // A name in use answers like a missing one in the published JavaCard forks; assumed for the YubiKey.
         if self.position(new).is_ok() {
-            return Err(Status::NO_SUCH_OBJECT);
+            let overwrites = self.firmware.quirks.overwrites;
+            return Err(if overwrites { Status::NO_SUCH_OBJECT } else { Status::CONDITIONS });
         }
         if let Some(credential) = self.credential_mut(old) {
             credential.name = new.to_vec();
@@ -215,7 +194,8 @@ impl YkOath {
         let name = name(&mut reader)?;
         let challenge = reader.expect(tag::CHALLENGE)?;
         reader.finish()?;
-        let credential = self.credential_mut(name).ok_or(Status::NO_SUCH_OBJECT)?;
+        let Quirks { missing, counter_bytes, .. } = self.firmware.quirks;
+        let credential = self.credential_mut(name).ok_or(missing)?;
         if credential.kind == Kind::Totp {
             check_challenge(credential, challenge)?;
         }
@@ -225,7 +205,7 @@ impl YkOath {
             Touch::NotAsked | Touch::Given => {}
         }
         let mac = match credential.kind {
-            Kind::Hotp => credential.next_hmac(),
+            Kind::Hotp => credential.next_hmac(counter_bytes),
             Kind::Totp => totp(credential, challenge),
         };
         let mut out = Vec::new();
@@ -245,7 +225,9 @@ impl YkOath {
         for credential in &mut self.credentials {
             push(&mut out, tag::NAME, &credential.name);
             if credential.kind == Kind::Hotp {
-                push(&mut out, tag::HOTP, &[credential.digits]);
+                let told =
+                    if self.firmware.quirks.tells_hotp_digits { &[credential.digits][..] } else { &[] };
+                push(&mut out, tag::HOTP, told);
             } else if credential.touch {
                 push(&mut out, tag::TOUCH, &[credential.digits]);
             } else {
@@ -258,47 +240,27 @@ impl YkOath {
 
     /// Whether P1-P2 are right for the instruction, and whether it works on a locked applet.
     fn accepts(&self, command: &Command<'_>) -> Result<(), Status> {
+        let quirks = &self.firmware.quirks;
         let (works_locked, parameters): (bool, bool) = match command.ins {
-            ins::RESET => (true, (command.p1, command.p2) == (0xDE, 0xAD)),
-            ins::VALIDATE => (true, (command.p1, command.p2) == (0, 0)),
-            ins::CALCULATE | ins::CALCULATE_ALL => (false, command.p1 == 0 && command.p2 <= 1),
-            ins::PUT | ins::DELETE | ins::SET_CODE | ins::LIST | ins::SEND_REMAINING => {
-                (false, (command.p1, command.p2) == (0, 0))
+            ins::RESET if quirks.reset != ResetRule::Missing => {
+                (quirks.reset == ResetRule::Anybody, (command.p1, command.p2) == (0xDE, 0xAD))
             }
+            ins::VALIDATE => (true, (command.p1, command.p2) == (0, 0)),
+            ins::CALCULATE | ins::CALCULATE_ALL => {
+                (false, command.p1 == 0 && (command.p2 == 1 || command.p2 == 0 && quirks.full_responses))
+            }
+            ins::PUT | ins::DELETE | ins::SET_CODE | ins::LIST => (false, (command.p1, command.p2) == (0, 0)),
+            ins if ins == quirks.continuation => (false, (command.p1, command.p2) == (0, 0)),
             ins::RENAME if self.firmware.rename => (false, (command.p1, command.p2) == (0, 0)),
             _ => return Err(Status::WRONG_INS),
         };
         if !parameters {
             return Err(self.firmware.wrong_parameters);
         }
-        if self.unlocked || works_locked { Ok(()) } else { Err(Status::SECURITY) }
-    }
-}
-
-impl Applet for YkOath {
-    fn aid(&self) -> &'static [u8] {
-        &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x21, 0x01, 0x01]
+        if self.unlocked || works_locked { Ok(()) } else { Err(quirks.locked) }
     }
 
-    fn select(&mut self) -> Result<Vec<u8>, Status> {
-        let mut out = Vec::new();
-        push(&mut out, tag::VERSION, &self.firmware.oath_version);
-        push(&mut out, tag::NAME, &self.id);
-        self.unlocked = self.code.is_none();
-        self.challenge = self.code.map(|_| self.entropy.draw());
-        if let (Some(code), Some(challenge)) = (self.code, self.challenge) {
-            push(&mut out, tag::CHALLENGE, &challenge);
-            push(&mut out, tag::ALGORITHM, &[code.algorithm]);
-        }
-        Ok(out)
-    }
-
-    fn deselect(&mut self) {
-        self.unlocked = false;
-        self.challenge = None;
-    }
-
-    fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
+    fn run(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
         self.accepts(command)?;
         let data = command.data;
         match command.ins {
@@ -311,14 +273,99 @@ impl Applet for YkOath {
             ins::CALCULATE => self.calculate(data, command.p2 == 1, touch),
             ins::VALIDATE => Ok(self.validate(data)?),
             ins::CALCULATE_ALL => Ok(self.calculate_all(data, command.p2 == 1)?),
-            // The chip answers this one while something is left to send; the status is assumed.
-            ins::SEND_REMAINING => Err(Status::CONDITIONS.into()),
-            _ => Err(Status::WRONG_INS.into()),
+            // The chip answers this one while something is left to send; the status is assumed, except CanoKey's.
+            _ => Err(Status::CONDITIONS.into()),
         }
     }
 
+    /// What SELECT tells.
+    fn introduce(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        push(&mut out, tag::VERSION, &self.firmware.oath_version);
+        push(&mut out, tag::NAME, &self.id);
+        self.challenge = self.code.map(|_| self.entropy.draw());
+        if let (Some(code), Some(challenge)) = (self.code, self.challenge) {
+            push(&mut out, tag::CHALLENGE, &challenge);
+            match self.firmware.quirks.code_algorithm {
+                Some(0) => push(&mut out, tag::ALGORITHM, &[code.algorithm]),
+                Some(algorithm) => push(&mut out, tag::ALGORITHM, &[algorithm]),
+                None => {}
+            }
+        }
+        out
+    }
+
+    /// Leaves these bytes at the start of the APDU buffer.
+    fn leave_in_buffer(&mut self, at: usize, bytes: &[u8]) {
+        for (place, byte) in self.buffer.iter_mut().skip(at).zip(bytes) {
+            *place = *byte;
+        }
+    }
+}
+
+impl Applet for YkOath {
+    fn aid(&self) -> &'static [u8] {
+        &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x21, 0x01, 0x01]
+    }
+
+    fn select(&mut self) -> Result<Vec<u8>, Status> {
+        self.unlocked = self.code.is_none();
+        Ok(self.introduce())
+    }
+
+    fn reselect(&mut self) -> Result<Vec<u8>, Status> {
+        if !self.firmware.quirks.stays_unlocked {
+            self.deselect();
+            return self.select();
+        }
+        self.unlocked |= self.code.is_none();
+        Ok(self.introduce())
+    }
+
+    fn deselect(&mut self) {
+        self.unlocked = false;
+        self.challenge = None;
+        self.buffer.fill(0);
+    }
+
+    fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
+        let length = u8::try_from(command.data.len()).unwrap_or_default();
+        self.leave_in_buffer(0, &[command.cla, command.ins, command.p1, command.p2, length]);
+        self.leave_in_buffer(5, command.data);
+        let answer = self.run(command, touch);
+        if let Ok(answer) = &answer {
+            for part in answer.chunks(self.firmware.chunk) {
+                self.leave_in_buffer(0, part);
+            }
+        }
+        if self.firmware.quirks.unlocks_once && self.code.is_some() {
+            self.unlocked = command.ins == ins::VALIDATE && answer.is_ok();
+        }
+        answer
+    }
+
     fn continuation(&self) -> u8 {
-        ins::SEND_REMAINING
+        self.firmware.quirks.continuation
+    }
+
+    /// A CanoKey sends as many whole entries as fit, and says that more than enough is left.
+    fn cut(&self, response: &[u8], most: usize) -> (usize, u8) {
+        let left = u8::try_from(response.len() - most).unwrap_or(u8::MAX);
+        if !self.firmware.quirks.cuts_between_objects {
+            return (most, left);
+        }
+        let (mut end, mut at) = (0, 0);
+        while let Some([tag, length]) = response.get(at..at + 2) {
+            // A name of CALCULATE ALL is not parted from what follows it.
+            if *tag != tag::TRUNCATED && *tag != tag::RESPONSE && *tag != tag::HOTP && *tag != tag::TOUCH {
+                end = at;
+            }
+            at += 2 + usize::from(*length);
+            if at > most {
+                break;
+            }
+        }
+        (if end == 0 { most } else { end }, u8::MAX)
     }
 }
 

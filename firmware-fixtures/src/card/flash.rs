@@ -46,12 +46,7 @@ impl VirtualCard {
     /// HOTP credential of that name.
     #[must_use]
     pub fn press(&self, name: &str) -> Option<String> {
-        self.with_oath(|oath| {
-            let credential = oath.credential_mut(name.as_bytes()).filter(|c| c.kind == Kind::Hotp)?;
-            let mac = credential.next_hmac();
-            Some(credential.passcode(&mac))
-        })
-        .flatten()
+        self.with_oath(|oath| oath.press(name.as_bytes())).flatten()
     }
 
     /// A human reads the TOTP passcode of a time step (a number, not seconds) in another program. `None` if

@@ -57,7 +57,7 @@ impl Specimen for OathSpecimen {
     }
 
     fn serial(&self) -> Option<String> {
-        Some(self.card.serial().to_owned())
+        Some(self.card.serial().to_owned()).filter(|serial| !serial.is_empty())
     }
 
     fn stored(&self) -> Vec<(String, Stored)> {

@@ -42,6 +42,9 @@ impl YkOath {
         let (algorithm, key) = match reader.expect(tag::KEY)? {
             [] => {
                 reader.finish()?;
+                if self.firmware.quirks.needs_code {
+                    return Err(Status::CONDITIONS);
+                }
                 self.code = None;
                 return Ok(Vec::new());
             }
@@ -55,7 +58,7 @@ impl YkOath {
         }
         let code = AccessCode { algorithm, key };
         if response != code.answer(challenge) {
-            return Err(Status::NO_SUCH_OBJECT);
+            return Err(self.firmware.quirks.code_mismatch);
         }
         self.code = Some(code);
         if self.firmware.set_code_locks {
@@ -67,19 +70,28 @@ impl YkOath {
 
     /// VALIDATE: the host answers the challenge of the last SELECT, the device the host's.
     pub(super) fn validate(&mut self, data: &[u8]) -> Result<Vec<u8>, Status> {
-        let code = self.code.ok_or(Status::NO_SUCH_OBJECT)?;
+        let quirks = self.firmware.quirks;
+        let code = self.code.ok_or(quirks.no_code)?;
         let mut reader = Reader::new(data);
         let response = reader.expect(tag::RESPONSE)?;
         let host_challenge = challenge(&mut reader)?;
         reader.finish()?;
-        match self.challenge {
+        let challenge = self.challenge;
+        if quirks.unlocks_once {
+            // The next challenge is told by the next SELECT only.
+            self.challenge = Some(self.entropy.draw());
+        }
+        match challenge {
             Some(own) if response == code.answer(&own) => {
                 self.unlocked = true;
                 let mut out = Vec::new();
                 push(&mut out, tag::RESPONSE, &code.answer(host_challenge));
                 Ok(out)
             }
-            _ => Err(Status::WRONG_DATA),
+            _ => {
+                self.unlocked &= !quirks.stays_unlocked;
+                Err(Status::WRONG_DATA)
+            }
         }
     }
 }
