@@ -142,6 +142,23 @@ fn the_passcode_that_proves_an_hotp_token_is_spent() {
 }
 
 #[test]
+fn a_key_that_counts_before_it_computes_is_started_where_it_can_start() {
+    let server = server();
+    let client = &server.client;
+    let card = VirtualCard::new(Firmware::CANOKEY, 12_345_678);
+    server.plug_in(&card);
+    program(client, "OH", &json!({"device": "ykoath:00BC614E"}));
+    let written = card.credential("fobd:00BC614E").expect("the key holds it");
+    assert_eq!((written.kind, written.counter), (Kind::Hotp, 2), "counter 1 was the proof");
+    assert_eq!(
+        shown(client, "00BC614E", &["counter", "programmed"]),
+        json!({"counter": 2, "programmed": true})
+    );
+    let next = card.press("fobd:00BC614E").expect("a passcode");
+    assert!(token_is_let_in(client, "00BC614E", &next));
+}
+
+#[test]
 fn the_proof_of_a_totp_token_is_a_step_behind_so_that_the_current_passcode_still_logs_in() {
     let server = server();
     let client = &server.client;

@@ -97,7 +97,8 @@ fn attempts(left: Option<u8>) -> String {
 pub enum SlotState {
     /// The writing command was never sent, or the device refused it: the slot is as it was.
     Unchanged,
-    /// The writing command was sent and its answer never came: old or new, only a passcode can tell.
+    /// The writing command was sent and its answer never came: old or new, only a passcode can tell. On a token that
+    /// cannot write over a credential the slot may also be empty, because the old one has to be deleted first.
     Unknown,
 }
 

@@ -70,6 +70,8 @@ pub const MODELS: &[Model] = &[
     ),
     card("Yubico", "YubiKey 4", "ykoath", "", b"Yubikey4"),
     card("Yubico", "YubiKey", "ykoath", "yubico yubikey", &[]),
+    card("CanoKeys", "CanoKey", "ykoath", "canokeys canokey", b"Canokey"),
+    card("SoloKeys", "Solo 2", "ykoath", "solokeys solo 2", b"Solo 2"),
 ];
 
 impl Model {
@@ -124,6 +126,10 @@ mod tests {
             (nfc, "3B8C8001597562696B65794E454F723358", Some("YubiKey NEO")),
             ("Yubico Yubikey NEO OTP+CCID 00 00", "", Some("YubiKey NEO")),
             ("Yubico YubiKey OTP+FIDO+CCID 00 00", "", Some("YubiKey")),
+            (nfc, "3BF71100008131FE6543616E6F6B657999", Some("CanoKey")),
+            ("Canokeys Canokey 00 00", "", Some("CanoKey")),
+            (nfc, "3B88018056536F6C6F203272", Some("Solo 2")),
+            ("SoloKeys Solo 2 [CCID/ICCD Interface] 00 00", "", Some("Solo 2")),
             (nfc, "", None),
         ] {
             let candidate = Candidate::Card { reader: reader.to_owned(), atr: hex(atr), insertion: 1 };

@@ -177,6 +177,8 @@ pub struct Capabilities {
     pub calculate: bool,
     /// What `calculate` says is true of TOTP only: HOTP passcodes come out at the button or display alone.
     pub hotp_by_hand: bool,
+    /// The lowest counter that the first HOTP passcode can have: 1 on devices that count before they compute.
+    pub first_counter: u64,
     /// A credential can demand a touch.
     pub touch: bool,
     /// Most credentials the device holds, where that is known.

@@ -1,17 +1,19 @@
-//! Driver for the OATH applet of `YubiKey` NEO, 4 and 5 (protocol YKOATH), over contacts and NFC.
+//! Driver for the OATH applet of `YubiKey` NEO, 4 and 5 (protocol YKOATH), of CanoKey, Solo 2 and JavaCards, over
+//! contacts and NFC. `features.rs` says where they differ.
 //!
 //! A slot is a named credential; `name.rs` says how names are stored. Opening selects the applet and asks the
-//! key's other applets for its serial, 3 exchanges. After that each call is one transaction:
+//! key's other applets for its serial, 3 exchanges (CanoKey 4, Solo 2 5). After that each call is one transaction:
 //!
 //! | call | exchanges, without access code |
 //! |---|---|
 //! | slots | SELECT, LIST, CALCULATE ALL |
-//! | program | SELECT, LIST, PUT (and DELETE, if the time step of a slot changes) |
+//! | program | SELECT, LIST, PUT (DELETE follows if the time step of a slot changes, and precedes if a CanoKey is to write over a name) |
 //! | erase | SELECT, LIST, DELETE |
 //! | calculate | SELECT, CALCULATE; the first one of a slot not seen before looks it up first |
 //!
-//! With an access code VALIDATE follows each SELECT. Not here: renaming, Steam's alphabet, the increasing-only
-//! property, secure channels. The secrets app of the Nitrokey 3 has the same AID and another protocol: it is
+//! With an access code VALIDATE follows each SELECT; Solo 2 wants both before each command. A CanoKey is emptied by
+//! LIST and DELETE, for it has no RESET here. Not here: renaming, Steam's alphabet, the increasing-only property,
+//! secure channels, CanoKey's HOTP on touch. The secrets app of the Nitrokey 3 has the same AID and another protocol: it is
 //! told by its SELECT reply (no 8-byte id) and left to a driver of its own.
 
 mod access;
@@ -19,7 +21,9 @@ mod calculate;
 mod commands;
 mod credential;
 mod features;
+mod identity;
 mod name;
+mod others;
 mod session;
 mod token;
 mod yubikey;
@@ -54,7 +58,7 @@ impl Driver for YkoathDriver {
         let found = visit(connection.as_mut(), &Unattended, None, |applet| {
             let selected = applet.selected.clone();
             let Some(id) = selected.id else { return Ok(None) };
-            let identity = yubikey::identify(applet.card(), selected.version)?;
+            let identity = identity::identify(applet.card(), selected.version)?;
             Ok(Some((selected, id, identity)))
         });
         let (selected, id, identity) = match found {
@@ -65,12 +69,12 @@ impl Driver for YkoathDriver {
             Err(Error::Malformed { command: "SELECT", .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let features = Features::new(selected.version);
+        let features = Features::new(identity.family, selected.version);
         let info = TokenInfo {
-            maker: identity.maker,
+            maker: identity.maker.to_owned(),
             model: identity.model,
             serial: identity.serial,
-            firmware: identity.firmware.unwrap_or(selected.version).to_string(),
+            firmware: identity.firmware.unwrap_or_else(|| selected.version.to_string()),
             locked: selected.challenge.is_some(),
             capabilities: features.capabilities(),
         };

@@ -6,6 +6,7 @@ mod bench;
 mod conformance;
 mod exchanges;
 mod faults;
+mod makers;
 #[cfg(feature = "pcsc")]
 mod pcscd;
 mod specimens;

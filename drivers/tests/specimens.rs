@@ -21,7 +21,8 @@ fn row<S: Specimen + 'static>(driver: &'static str, make: impl Fn() -> S + 'stat
 /// All emulated tokens.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for firmware in Firmware::ALL {
+    // A key that takes nothing without a code cannot be emptied and used again, as the suite does.
+    for firmware in Firmware::ALL.into_iter().filter(|firmware| !firmware.quirks.needs_code) {
         rows.push(row("ykoath", move || OathSpecimen::new(&VirtualCard::new(firmware, 4242))));
     }
     rows

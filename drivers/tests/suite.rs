@@ -174,7 +174,7 @@ pub(crate) fn config(can: &Capabilities, kind: Kind) -> SlotConfig {
     let algorithm = *can.algorithms.first().expect("no algorithm");
     SlotConfig {
         factor: match kind {
-            Kind::Hotp => FactorConfig::Hotp { counter: 0 },
+            Kind::Hotp => FactorConfig::Hotp { counter: can.first_counter },
             Kind::Totp => FactorConfig::Totp { time_step: time_steps(can)[0] },
         },
         algorithm,

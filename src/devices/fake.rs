@@ -35,6 +35,7 @@ pub(crate) fn info(serial: Option<&str>) -> TokenInfo {
             totp: true,
             calculate: true,
             hotp_by_hand: false,
+            first_counter: 0,
             touch: true,
             max_slots: None,
             max_secret_bytes: 64,

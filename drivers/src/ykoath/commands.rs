@@ -197,8 +197,10 @@ pub(super) struct Put<'a> {
     /// 14 bytes or more.
     pub(super) secret: &'a [u8],
     pub(super) touch: bool,
-    /// First counter value; 0 is left out.
-    pub(super) counter: u32,
+    /// Initial moving factor; 0 is left out.
+    pub(super) imf: u32,
+    /// Whether nothing is left out, for applets that look behind the end of the data for it.
+    pub(super) in_full: bool,
 }
 
 impl Command for Put<'_> {
@@ -213,12 +215,12 @@ impl Command for Put<'_> {
         key.push(self.digits);
         key.extend_from_slice(self.secret);
         tlv::push(data, tag::KEY, &key);
-        if self.touch {
+        if self.touch || self.in_full {
             // Not a data object: the property byte follows its tag without a length.
-            data.extend_from_slice(&[tag::PROPERTY, REQUIRE_TOUCH]);
+            data.extend_from_slice(&[tag::PROPERTY, if self.touch { REQUIRE_TOUCH } else { 0 }]);
         }
-        if self.counter != 0 {
-            tlv::push(data, tag::COUNTER, &self.counter.to_be_bytes());
+        if self.imf != 0 || self.in_full {
+            tlv::push(data, tag::COUNTER, &self.imf.to_be_bytes());
         }
     }
 
@@ -337,13 +339,14 @@ mod tests {
             digits: 6,
             secret: SEED,
             touch: false,
-            counter: 0,
+            imf: 0,
+            in_full: false,
         };
         assert_eq!(
             apdu(&alice),
             hex("0001000027710D4578616D706C653A616C696365731621063132333435363738393031323334353637383930")
         );
-        let hotp = Put { name: b"Corp:hotp", kind: Kind::Hotp, counter: 5, ..alice };
+        let hotp = Put { name: b"Corp:hotp", kind: Kind::Hotp, imf: 5, ..alice };
         let seed = "3132333435363738393031323334353637383930";
         assert_eq!(
             apdu(&hotp),
@@ -353,6 +356,11 @@ mod tests {
         assert_eq!(
             apdu(&touch),
             hex(&format!("000100002B 7109436F72703A686F7470 73161106{seed} 7802 7A0400000005"))
+        );
+        let full = Put { imf: 0, in_full: true, ..hotp };
+        assert_eq!(
+            apdu(&full),
+            hex(&format!("000100002B 7109436F72703A686F7470 73161106{seed} 7800 7A0400000000"))
         );
     }
 
@@ -365,7 +373,8 @@ mod tests {
             digits: 8,
             secret: &[0xAA; 128],
             touch: true,
-            counter: u32::MAX,
+            imf: u32::MAX,
+            in_full: true,
         };
         assert_eq!(apdu(&longest).len(), 5 + 66 + 3 + 130 + 2 + 6);
     }
@@ -401,7 +410,8 @@ mod tests {
             digits: 6,
             secret: SEED,
             touch: false,
-            counter: 0,
+            imf: 0,
+            in_full: false,
         };
         assert!(matches!(delete.refusal(StatusWord(0x6984)), Some(Error::SlotEmpty { .. })));
         assert!(matches!(delete.refusal(StatusWord(0x6982)), Some(Error::Locked)));

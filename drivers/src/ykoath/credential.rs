@@ -3,6 +3,10 @@
 //! Keys are 14 bytes or more, and not longer than a block of their hash (64 bytes, 128 for SHA-512). HMAC treats a
 //! short key as one filled up with zeros and a long one as its hash (RFC 2104 §2), so both are done here without
 //! changing a passcode. Counters start below 2^32, names take 64 bytes, passcodes have 6 to 8 digits.
+//!
+//! A CanoKey counts before it computes, so it gets the counter of the first passcode less one, and a passcode of
+//! counter 0 cannot be had of it: that is refused, since a token whose first passcode is another than was asked for
+//! would look like one with a wrong secret.
 
 use sha1::Digest;
 use zeroize::Zeroizing;
@@ -21,8 +25,8 @@ pub(super) struct Written {
     /// The name to store.
     pub(super) stored: String,
     pub(super) key: Zeroizing<Vec<u8>>,
-    /// First counter value; 0 for TOTP.
-    pub(super) counter: u32,
+    /// Initial moving factor as this applet means it; 0 for TOTP.
+    pub(super) imf: u32,
 }
 
 impl Written {
@@ -40,27 +44,62 @@ impl Written {
         if !capabilities.algorithms.contains(&config.algorithm) {
             return Err(Error::Unsupported {
                 what: "this hash function",
-                needs: "SHA-512 takes a YubiKey with firmware 4.3.1 that is not a YubiKey 4 FIPS".to_owned(),
+                needs:
+                    "SHA-512 takes a CanoKey, or a YubiKey with firmware 4.3.1 that is not a YubiKey 4 FIPS"
+                        .to_owned(),
             });
         }
-        if !capabilities.digits.contains(&config.digits) {
-            return Err(invalid("digits", "the token makes passcodes of 6 to 8 digits"));
+        if let (false, [shortest, .., longest]) =
+            (capabilities.digits.contains(&config.digits), capabilities.digits.as_slice())
+        {
+            let problem = format!("the token makes passcodes of {shortest} to {longest} digits");
+            return Err(Error::Invalid { field: "digits", problem });
         }
-        if config.touch && !features.touch() {
-            return Err(Error::Unsupported { what: "touch", needs: "firmware 4.2.6".to_owned() });
+        if config.touch && !capabilities.touch {
+            return Err(Error::Unsupported {
+                what: "touch",
+                needs: "firmware 4.2.6 of a token that waits for it".to_owned(),
+            });
         }
-        let (kind, time_step, counter) = match config.factor {
-            FactorConfig::Hotp { counter } => {
-                let counter = u32::try_from(counter)
-                    .map_err(|_| invalid("counter", "the token starts at 4294967295 at most"))?;
-                (Kind::Hotp, None, counter)
+        let (kind, time_step, imf) = match config.factor {
+            FactorConfig::Hotp { .. } if !capabilities.hotp => {
+                return Err(Error::Unsupported {
+                    what: "HOTP",
+                    needs: "an applet that hashes all 8 bytes of the counter (RFC 4226 §5.2)".to_owned(),
+                });
             }
+            FactorConfig::Hotp { counter } => (Kind::Hotp, None, imf(counter, features)?),
             FactorConfig::Totp { time_step } => (Kind::Totp, Some(time_step), 0),
         };
+        if config.secret.expose().len() > capabilities.max_secret_bytes
+            && config.algorithm == Algorithm::Sha512
+            && config.secret.expose().len() <= 128
+            && !features.takes_long_keys()
+        {
+            return Err(invalid(
+                "secret",
+                "with SHA-512 the token takes 64 bytes, or more than 128, which are hashed",
+            ));
+        }
         let stored = name::stored_name(slot, time_step)?;
         let key = key(config.algorithm, config.secret.expose())?;
-        Ok(Self { kind, stored, key, counter })
+        Ok(Self { kind, stored, key, imf })
     }
+}
+
+/// The initial moving factor from which this applet's first passcode has this counter.
+fn imf(counter: u64, features: Features) -> Result<u32, Error> {
+    let (first, last) = (features.first_counter(), features.last_counter());
+    if counter > last {
+        return Err(Error::Invalid {
+            field: "counter",
+            problem: format!("the token starts at {last} at most"),
+        });
+    }
+    counter.checked_sub(first).and_then(|imf| u32::try_from(imf).ok()).ok_or_else(|| Error::Invalid {
+        field: "counter",
+        problem: format!("the first passcode of this token is that of counter {first} or later"),
+    })
 }
 
 /// The key as the applet wants it.

@@ -1,15 +1,16 @@
 //! One visit to the OATH applet: a transaction with the applet selected.
 //!
 //! Other programs may use the card between two calls, so every call selects the applet again and answers for
-//! the access code again. [`visit`] is the one place that begins transactions: when another program has reset
-//! the card, it starts over once, unless the visit has sent a command that must not be sent twice.
+//! the access code again; Solo 2 wants that before every command. [`visit`] is the one place that begins
+//! transactions: when another program has reset the card, it starts over once, unless the visit has sent a command
+//! that must not be sent twice.
 
 use super::access::{AccessKey, Validate};
 use super::commands::{SEND_REMAINING, Select, Selected};
 use super::features::Features;
 use crate::error::Error;
 use crate::iso7816::Command;
-use crate::iso7816::card::Card;
+use crate::iso7816::card::{Card, GET_RESPONSE};
 use crate::iso7816::status::StatusWord;
 use crate::token::Attendant;
 use crate::transport::{CardConnection, CardTransaction, TransportError};
@@ -24,6 +25,10 @@ pub(super) struct Applet<'c> {
     committed: bool,
     /// The access code is not in the way (any more).
     open: bool,
+    /// What unlocks the applet again, if it locks itself after each command.
+    again: Option<AccessKey>,
+    /// The next command finds it unlocked.
+    unlocked: bool,
 }
 
 impl<'c> Applet<'c> {
@@ -36,9 +41,12 @@ impl<'c> Applet<'c> {
         if features.is_some_and(Features::drops_command_after_long_reply) {
             card.set_dummy_after_long();
         }
+        if features.is_some_and(Features::uses_get_response) {
+            card.fetch_with(GET_RESPONSE);
+        }
         let selected = card.call(&Select)?;
         let open = selected.challenge.is_none();
-        Ok(Self { card, attendant, selected, committed: false, open })
+        Ok(Self { card, attendant, selected, committed: false, open, again: None, unlocked: false })
     }
 
     /// Sends a command that does no harm if it is sent again after a reset.
@@ -59,6 +67,12 @@ impl<'c> Applet<'c> {
     }
 
     fn send<C: Command>(&mut self, command: &C) -> Result<C::Response, Error> {
+        if !std::mem::take(&mut self.unlocked)
+            && let Some(key) = self.again.clone()
+        {
+            self.selected = self.card.call(&Select)?;
+            self.validate(&key)?;
+        }
         self.card.call(command).map_err(|error| match error {
             // Nothing is locked, so the card means something else by it.
             Error::Locked if self.open => StatusWord::SECURITY.refused(C::NAME),
@@ -81,11 +95,26 @@ impl<'c> Applet<'c> {
     ///
     /// # Errors
     /// [`Error::Locked`] without a key for this applet, [`Error::WrongLockCode`] if the card refuses it.
-    pub(super) fn open(&mut self, key: Option<&AccessKey>) -> Result<(), Error> {
-        let Some(theirs) = self.selected.challenge.clone() else { return Ok(()) };
+    pub(super) fn open(&mut self, key: Option<&AccessKey>, features: Features) -> Result<(), Error> {
+        if self.selected.challenge.is_none() {
+            return Ok(());
+        }
         let key = key.filter(|key| key.fits(self.selected.id)).ok_or(Error::Locked)?;
+        self.check_cancelled()?;
+        self.validate(key)?;
+        self.card.reset_at_end();
+        self.open = true;
+        if features.unlocks_once() {
+            (self.again, self.unlocked) = (Some(key.clone()), true);
+        }
+        Ok(())
+    }
+
+    /// Answers the challenge of the last SELECT.
+    fn validate(&mut self, key: &AccessKey) -> Result<(), Error> {
+        let theirs = self.selected.challenge.clone().unwrap_or_default();
         let ours = random_challenge()?;
-        let answer = self.call(&Validate { key, theirs: &theirs, ours })?;
+        let answer = self.card.call(&Validate { key, theirs: &theirs, ours })?;
         if !key.is_proven_by(&answer, &ours) {
             return Err(Error::Malformed {
                 command: Validate::NAME,
@@ -93,8 +122,6 @@ impl<'c> Applet<'c> {
                 offset: 2,
             });
         }
-        self.card.reset_at_end();
-        self.open = true;
         Ok(())
     }
 }

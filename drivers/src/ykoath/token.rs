@@ -13,7 +13,7 @@ use super::access::{AccessKey, SetCode};
 use super::calculate::{Calculate, CalculateAll};
 use super::commands::{Delete, List, Put, Reset, Select};
 use super::credential::Written;
-use super::features::Features;
+use super::features::{Emptying, Features};
 use super::name::{self, Entry, invalid};
 use super::session::{Applet, random_challenge, visit};
 use crate::error::{Error, ProgramError, SlotState};
@@ -23,7 +23,7 @@ use crate::token::{
     Attendant, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token, TokenInfo,
     Unattended,
 };
-use crate::transport::CardConnection;
+use crate::transport::{CardConnection, Interface};
 
 pub(super) struct OathToken {
     connection: Box<dyn CardConnection>,
@@ -56,14 +56,26 @@ impl OathToken {
         let result = visit(connection.as_mut(), attendant, Some(*features), |applet| {
             // Another program may have set or removed the code.
             info.locked = applet.selected.challenge.is_some();
-            applet.open(key.as_ref())?;
+            applet.open(key.as_ref(), *features)?;
             work(applet, known)
         });
         if matches!(result, Err(Error::WrongLockCode { .. })) {
             // Somebody changed the code: presenting the old one again would be pointless.
             self.key = None;
         }
-        result
+        result.map_err(|error| self.explain(error))
+    }
+
+    /// A FIPS key says over NFC that its conditions of use are not satisfied, and means a secure channel.
+    fn explain(&self, error: Error) -> Error {
+        let by_nfc = self.connection.interface() == Interface::Contactless;
+        match error {
+            Error::Refused { status: 0x6985, .. } if self.features.needs_code() && by_nfc => {
+                let needs = "a secure channel (SCP), which this driver does not speak, or USB".to_owned();
+                Error::Unsupported { what: "this over NFC", needs }
+            }
+            error => error,
+        }
     }
 
     fn try_program(
@@ -77,9 +89,20 @@ impl OathToken {
         let written = Written::check(slot, config, &self.info, self.features)?;
         let features = self.features;
         self.visit(attendant, |applet, known| {
+            check_code(applet, features)?;
             look(applet, known)?;
             let plan = name::plan(slot, written.kind, &written.stored, known)?;
             check_overwrite(features, &plan.stored, known)?;
+            let emptied = features.never_overwrites() && known.iter().any(|old| old.stored == plan.stored);
+            if emptied {
+                *state = SlotState::Unknown;
+                applet.call_once(&Delete { name: &plan.stored }).inspect_err(|error| {
+                    if is_clean_refusal(error) {
+                        *state = SlotState::Unchanged;
+                    }
+                })?;
+                known.retain(|entry| entry.stored != plan.stored);
+            }
             let put = Put {
                 name: &plan.stored,
                 kind: written.kind,
@@ -87,11 +110,12 @@ impl OathToken {
                 digits: config.digits,
                 secret: &written.key,
                 touch: config.touch,
-                counter: written.counter,
+                imf: written.imf,
+                in_full: features.reads_past_the_end(),
             };
             *state = SlotState::Unknown;
             if let Err(error) = applet.call_once(&put) {
-                if is_clean_refusal(&error) {
+                if is_clean_refusal(&error) && !emptied && !may_have_torn(features, &error) {
                     *state = SlotState::Unchanged;
                 }
                 return Err(match error {
@@ -129,7 +153,7 @@ impl Token for OathToken {
                 return Ok(None);
             };
             let key = AccessKey::derive(code.expose(), id);
-            applet.open(Some(&key))?;
+            applet.open(Some(&key), *features)?;
             Ok(Some(key))
         })?;
         self.info.locked = key.is_some();
@@ -140,6 +164,12 @@ impl Token for OathToken {
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         if code.is_some_and(|code| code.expose().is_empty()) {
             return Err(invalid("code", "it is empty; no code at all removes it"));
+        }
+        if code.is_none() && self.features.needs_code() {
+            return Err(Error::Unsupported {
+                what: "removing the access code",
+                needs: "a YubiKey that is no FIPS one: this can only change it".to_owned(),
+            });
         }
         let known_id = self.id;
         let key = self.visit(&Unattended, |applet, _| {
@@ -236,9 +266,15 @@ impl Token for OathToken {
     }
 
     fn reset(&mut self, attendant: &dyn Attendant) -> Result<(), Error> {
-        let Self { connection, features, .. } = self;
-        // RESET needs no access code: whoever holds the key may empty it.
-        visit(connection.as_mut(), attendant, Some(*features), |applet| applet.call_once(&Reset))?;
+        match self.features.emptying() {
+            Emptying::Reset => {
+                let Self { connection, features, .. } = self;
+                // Whoever holds the key may empty it.
+                visit(connection.as_mut(), attendant, Some(*features), |applet| applet.call_once(&Reset))?;
+            }
+            Emptying::ResetWhenUnlocked => self.visit(attendant, |applet, _| applet.call_once(&Reset))?,
+            Emptying::OneByOne => self.visit(attendant, delete_all)?,
+        }
         self.key = None;
         self.known.clear();
         self.info.locked = false;
@@ -263,6 +299,19 @@ fn certain_id(applet: &mut Applet<'_>, known: [u8; 8]) -> Result<[u8; 8], Error>
             _ => Err(Malformed::new("another id than before", 5).of(Select::NAME)),
         },
     }
+}
+
+/// Deletes every credential, then the access code.
+fn delete_all(applet: &mut Applet<'_>, known: &mut Vec<Entry>) -> Result<(), Error> {
+    look(applet, known)?;
+    while let Some(entry) = known.last() {
+        applet.call_once(&Delete { name: &entry.stored })?;
+        known.pop();
+    }
+    if applet.selected.challenge.is_some() {
+        applet.call_once(&SetCode { key: None, challenge: [0; 8] })?;
+    }
+    Ok(())
 }
 
 /// Lists the credentials; what is remembered of one that is still there stays.
@@ -367,6 +416,22 @@ fn is_clean_refusal(error: &Error) -> bool {
         Error::Cancelled => true,
         _ => false,
     }
+}
+
+/// Whether a refusal may have come after the applet had switched off the credential that was to be replaced.
+fn may_have_torn(features: Features, error: &Error) -> bool {
+    features.reads_past_the_end() && matches!(error, Error::Refused { status: 0x6A80, .. })
+}
+
+/// A FIPS key refuses credentials until it has an access code.
+fn check_code(applet: &Applet<'_>, features: Features) -> Result<(), Error> {
+    if features.needs_code() && applet.selected.challenge.is_none() {
+        return Err(Error::Unsupported {
+            what: "a credential without an access code",
+            needs: "that the access code be set first, for this is a FIPS key".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn check_overwrite(features: Features, stored: &[u8], known: &[Entry]) -> Result<(), Error> {

@@ -6,59 +6,32 @@
 //! | NEO (3.x) | OTP applet, SELECT and device serial `01` with P1 10 | 3 bytes of version; 4 bytes of serial |
 //!
 //! Data objects: `02` serial (4 bytes), `04` form factor (low nibble; `80` FIPS, `40` Security Key), `05`
-//! firmware, `0D` NFC capabilities. A key may hide its serial; it then has none here. Other cards with an OATH
-//! applet answer neither question and stay anonymous.
+//! firmware, `0D` NFC capabilities. A key may hide its serial; it then has none here.
 
 use super::commands::Version;
+use super::features::Family;
+use super::identity::Identity;
 use crate::error::Error;
-use crate::iso7816::card::{Card, GET_RESPONSE, Select};
+use crate::iso7816::card::{Card, Select};
 use crate::iso7816::{Command, Malformed, tlv};
 
 const MANAGEMENT_AID: &[u8] = &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x47, 0x11, 0x17];
 const OTP_AID: &[u8] = &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x20, 0x01];
 
-/// What a key tells about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) maker: String,
-    pub(super) model: String,
-    pub(super) serial: Option<String>,
-    pub(super) firmware: Option<Version>,
-}
-
-impl Identity {
-    /// An OATH applet on a card that does not say whose it is.
-    fn unknown() -> Self {
-        Self { maker: "unknown".to_owned(), model: "OATH applet".to_owned(), ..Self::default() }
-    }
-}
-
-/// Asks the card who it is. `applet` is the version of its OATH applet. The OATH applet is deselected by this.
-///
-/// # Errors
-/// [`Error::Transport`] only: a card that refuses to answer, or answers nonsense, stays anonymous.
-pub(super) fn identify(card: &mut Card<'_>, applet: Version) -> Result<Identity, Error> {
-    card.fetch_with(GET_RESPONSE);
-    let identity = if applet >= Version(4, 0, 0) { from_management(card) } else { from_otp(card) };
-    match identity {
-        Err(error @ Error::Transport(_)) => Err(error),
-        Err(_) => Ok(Identity::unknown()),
-        Ok(identity) => Ok(identity),
-    }
-}
-
-fn from_management(card: &mut Card<'_>) -> Result<Identity, Error> {
+pub(super) fn from_management(card: &mut Card<'_>, applet: Version) -> Result<Identity, Error> {
     card.call(&Select { aid: MANAGEMENT_AID })?;
     let config = card.call(&ReadConfig)?;
+    let enforces_fips = config.is_fips() && config.firmware >= Some(Version(5, 7, 0));
     Ok(Identity {
-        maker: "Yubico".to_owned(),
-        model: model(&config),
+        maker: "Yubico",
+        model: model(&config, applet),
         serial: config.serial.map(|serial| serial.to_string()),
-        firmware: config.firmware,
+        firmware: config.firmware.map(|version| version.to_string()),
+        family: if enforces_fips { Family::YubiKeyFips } else { Family::YubiKey },
     })
 }
 
-fn from_otp(card: &mut Card<'_>) -> Result<Identity, Error> {
+pub(super) fn from_otp(card: &mut Card<'_>) -> Result<Identity, Error> {
     let status = card.call(&Select { aid: OTP_AID })?;
     let firmware = status.get(..3).and_then(Version::parse);
     // A key set up to hide its serial refuses here.
@@ -67,7 +40,13 @@ fn from_otp(card: &mut Card<'_>) -> Result<Identity, Error> {
         Err(error @ Error::Transport(_)) => return Err(error),
         Err(_) => None,
     };
-    Ok(Identity { maker: "Yubico".to_owned(), model: "YubiKey NEO".to_owned(), serial, firmware })
+    Ok(Identity {
+        maker: "Yubico",
+        model: "YubiKey NEO".to_owned(),
+        serial,
+        firmware: firmware.map(|version| version.to_string()),
+        family: Family::Neo,
+    })
 }
 
 /// READ CONFIG, page 0.
@@ -79,6 +58,12 @@ struct Config {
     form_factor: u8,
     firmware: Option<Version>,
     nfc: bool,
+}
+
+impl Config {
+    fn is_fips(&self) -> bool {
+        self.form_factor & 0x80 != 0
+    }
 }
 
 impl Command for ReadConfig {
@@ -107,8 +92,10 @@ impl Command for ReadConfig {
 }
 
 /// The product's name as the maker sells it.
-fn model(config: &Config) -> String {
-    let fips = if config.form_factor & 0x80 != 0 { " FIPS" } else { "" };
+fn model(config: &Config, applet: Version) -> String {
+    // READ CONFIG tells firmware and form factor from 5.0 on; 4.4 was sold as FIPS only.
+    let fips_4 = (Version(4, 4, 0)..Version(4, 5, 0)).contains(&applet);
+    let fips = if config.is_fips() || fips_4 { " FIPS" } else { "" };
     match config.firmware {
         Some(version) if version >= Version(5, 0, 0) => {
             let shape = match (config.form_factor & 0x0F, config.nfc) {
@@ -125,7 +112,6 @@ fn model(config: &Config) -> String {
             };
             format!("YubiKey 5{shape}{fips}")
         }
-        // READ CONFIG tells the firmware from 5.0 on; 4.4 was sold as FIPS only.
         _ => format!("YubiKey 4{fips}"),
     }
 }
@@ -165,7 +151,7 @@ mod tests {
             config,
             Config { serial: Some(12345), form_factor: 1, firmware: Some(Version(5, 4, 3)), nfc: true }
         );
-        assert_eq!(model(&config), "YubiKey 5 NFC");
+        assert_eq!(model(&config, Version(5, 4, 3)), "YubiKey 5 NFC");
     }
 
     #[test]
@@ -184,8 +170,9 @@ mod tests {
             (five(0x00, false), "YubiKey 5"),
             (Config::default(), "YubiKey 4"),
         ] {
-            assert_eq!(model(&config), name);
+            assert_eq!(model(&config, config.firmware.unwrap_or(Version(4, 3, 5))), name);
         }
+        assert_eq!(model(&Config::default(), Version(4, 4, 5)), "YubiKey 4 FIPS");
     }
 
     #[test]
@@ -199,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_config_makes_the_decoder_panic(data in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = ReadConfig::decode(&data).map(|config| model(&config));
+            let _ = ReadConfig::decode(&data).map(|config| model(&config, Version(4, 4, 4)));
         }
     }
 }

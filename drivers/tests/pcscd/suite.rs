@@ -32,7 +32,7 @@ impl Socket for Reader {
             wait(&mut *self.watch, "the card going", |now| (!now.contains(&old)).then_some(()));
         }
         let inserted = VpcdCard::insert(card, self.port).unwrap();
-        let mine = |candidate: &&Candidate| matches!(candidate, Candidate::Card { reader, .. } if reader.starts_with(&self.name));
+        let mine = |candidate: &&Candidate| matches!(candidate, Candidate::Card { reader, .. } if reader.starts_with(&format!("{} ", self.name)));
         let candidate = wait(&mut *self.watch, "the card", |now| now.iter().find(mine).cloned());
         self.inserted = Some((inserted, candidate.clone()));
         (Box::new(PcscBus), candidate)

@@ -100,8 +100,9 @@ fn counts_as_rfc_4226(subject: &Subject<'_>) {
         slot,
         &SlotConfig { digits: 6, algorithm: Algorithm::Sha1, ..config(&can, Kind::Hotp) },
     );
-    for expected in RFC_4226 {
-        assert_eq!(subject.passcode(&mut *token, slot, Kind::Hotp, 0), expected);
+    let first = usize::try_from(can.first_counter).unwrap();
+    for expected in &RFC_4226[first..] {
+        assert_eq!(subject.passcode(&mut *token, slot, Kind::Hotp, 0), *expected);
     }
     let stored = subject.stored(slot).unwrap();
     assert_eq!((stored.counter, stored.secret.as_slice()), (10, secret(Algorithm::Sha1)));
@@ -140,7 +141,7 @@ fn one_credential(
     }
     let written = SlotConfig {
         factor: match kind {
-            Kind::Hotp => FactorConfig::Hotp { counter: 0 },
+            Kind::Hotp => FactorConfig::Hotp { counter: can.first_counter },
             Kind::Totp => FactorConfig::Totp { time_step },
         },
         algorithm,
@@ -152,7 +153,9 @@ fn one_credential(
     let what = format!("{kind:?} {algorithm:?} {digits} digits, step {time_step}");
     if kind == Kind::Hotp {
         // Step 1 of RFC 6238 is counter 1 of RFC 4226.
-        subject.passcode(token, slot, kind, 0);
+        for _ in can.first_counter..1 {
+            subject.passcode(token, slot, kind, 0);
+        }
         let passcode = subject.passcode(token, slot, kind, 0);
         assert_eq!(passcode, RFC_6238[0].1[column][8 - usize::from(digits)..], "{what}");
         return;
@@ -221,6 +224,10 @@ fn refuses_without_an_exchange(subject: &Subject<'_>) {
             Kind::Hotp => {
                 let factor = FactorConfig::Hotp { counter: u64::MAX };
                 bad.push(("counter", slot.clone(), SlotConfig { factor, ..good.clone() }));
+                if can.first_counter > 0 {
+                    let factor = FactorConfig::Hotp { counter: can.first_counter - 1 };
+                    bad.push(("first counter", slot.clone(), SlotConfig { factor, ..good.clone() }));
+                }
             }
             Kind::Totp => {
                 let steps = [0, 1, 30, 59, 60, 3600].into_iter();

@@ -24,6 +24,8 @@ pub(super) struct Reserved {
     pub(super) token: TokenId,
     pub(super) slot: String,
     pub(super) credential: Credential,
+    /// HOTP: the counter to start from. Not every device can start at 0.
+    pub(super) counter: u64,
 }
 
 /// Refuses a slot at work before the device is asked: that would wait with it for a touch.
@@ -129,7 +131,8 @@ pub(super) fn reserve(
     (entry.token, entry.outcome) = (Some(token), "reserved");
     entry.detail = format!("job {job}, slot `{slot}` of {place}");
     tx.audit(entry);
-    Ok(Reserved { job, token, slot, credential })
+    let counter = device.info.as_ref().map_or(0, |info| info.capabilities.first_counter);
+    Ok(Reserved { job, token, slot, credential, counter })
 }
 
 /// Assigns the token, unless the user has it already. What a job that gives up cannot take back, it must not

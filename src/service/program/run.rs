@@ -36,9 +36,9 @@ impl Run {
     }
 
     async fn write_and_prove(&self, reserved: Reserved) -> Result<(), Error> {
-        let Reserved { job, token, slot, credential } = reserved;
+        let Reserved { job, token, slot, credential, counter } = reserved;
         self.move_job(job, JobState::Writing, String::new()).await?;
-        let config = slot_config(&credential, self.touch, slot.clone(), self.app.clock.now());
+        let config = slot_config(&credential, counter, self.touch, slot.clone(), self.app.clock.now());
         let attendant = Arc::new(Watching::default());
         let written = self
             .app
@@ -50,7 +50,7 @@ impl Run {
             return match failure.slot {
                 SlotState::Unchanged => self.undo(job, token, text).await,
                 SlotState::Unknown => {
-                    let text = format!("{text}: the slot may hold the old or the new secret");
+                    let text = format!("{text}: the slot may hold the old or the new secret, or none");
                     self.end(job, token, JobState::WipeBeforeUse, text).await
                 }
             };
@@ -62,7 +62,7 @@ impl Run {
                 let step = time_step.step_at(self.app.clock.now()).saturating_sub(1);
                 (MovingFactor::TimeStep(step), step)
             }
-            Otp::Hotp => (MovingFactor::OnToken, 0),
+            Otp::Hotp => (MovingFactor::OnToken, counter),
         };
         match self.ask(job, &slot, factor).await {
             Ok(passcode) => {
@@ -136,10 +136,16 @@ impl Run {
 }
 
 /// From the server's terms to a driver's. The two stay apart: RFC limits here, what a firmware can hold there.
-fn slot_config(credential: &Credential, touch: bool, label: String, now: Timestamp) -> SlotConfig {
+fn slot_config(
+    credential: &Credential,
+    counter: u64,
+    touch: bool,
+    label: String,
+    now: Timestamp,
+) -> SlotConfig {
     SlotConfig {
         factor: match credential.parameters.kind {
-            Otp::Hotp => driver::FactorConfig::Hotp { counter: 0 },
+            Otp::Hotp => driver::FactorConfig::Hotp { counter },
             Otp::Totp { time_step } => driver::FactorConfig::Totp { time_step: time_step.as_secs() },
         },
         algorithm: to_driver(credential.parameters.algorithm),
