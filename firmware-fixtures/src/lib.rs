@@ -16,6 +16,7 @@ pub mod credential;
 pub mod fault;
 pub mod firmware;
 pub mod hid;
+pub mod onlykey;
 pub mod pcscd;
 pub mod specimen;
 pub mod status;
