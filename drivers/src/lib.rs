@@ -12,9 +12,10 @@
 pub mod error;
 pub mod iso7816;
 pub mod models;
+pub mod onlykey;
 pub mod token;
 pub mod transport;
 pub mod ykoath;
 
 /// Every driver, in the order in which they are asked about a candidate.
-pub static DRIVERS: &[&dyn token::Driver] = &[&ykoath::YkoathDriver];
+pub static DRIVERS: &[&dyn token::Driver] = &[&ykoath::YkoathDriver, &onlykey::OnlyKeyDriver];

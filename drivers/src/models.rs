@@ -72,6 +72,31 @@ pub const MODELS: &[Model] = &[
     card("Yubico", "YubiKey", "ykoath", "yubico yubikey", &[]),
     card("CanoKeys", "CanoKey", "ykoath", "canokeys canokey", b"Canokey"),
     card("SoloKeys", "Solo 2", "ykoath", "solokeys solo 2", b"Solo 2"),
+    // Its own interface, and the one it shares with FIDO; the driver takes one of the two.
+    Model {
+        maker: "CryptoTrust",
+        model: "OnlyKey",
+        driver: "onlykey",
+        sight: Sight::Hid { vendor: 0x1D50, products: &[0x60FC], usage: (0xFFAB, 0x0002) },
+    },
+    Model {
+        maker: "CryptoTrust",
+        model: "OnlyKey",
+        driver: "onlykey",
+        sight: Sight::Hid { vendor: 0x1D50, products: &[0x60FC], usage: (0xF1D0, 0x0001) },
+    },
+    Model {
+        maker: "CryptoTrust",
+        model: "OnlyKey",
+        driver: "onlykey",
+        sight: Sight::Hid { vendor: 0x16C0, products: &[0x0486], usage: (0xFFAB, 0x0002) },
+    },
+    Model {
+        maker: "CryptoTrust",
+        model: "OnlyKey",
+        driver: "onlykey",
+        sight: Sight::Hid { vendor: 0x16C0, products: &[0x0486], usage: (0xF1D0, 0x0001) },
+    },
 ];
 
 impl Model {

@@ -7,6 +7,7 @@ mod conformance;
 mod exchanges;
 mod faults;
 mod makers;
+mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;
 mod specimens;

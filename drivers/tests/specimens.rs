@@ -2,6 +2,7 @@
 
 use firmware_fixtures::card::{OathSpecimen, VirtualCard};
 use firmware_fixtures::firmware::Firmware;
+use firmware_fixtures::onlykey::{OnlyKeyModel, OnlyKeySpecimen};
 use firmware_fixtures::specimen::Specimen;
 
 use crate::suite::cases::conformance;
@@ -24,6 +25,9 @@ pub(crate) fn rows() -> Vec<Row> {
     // A key that takes nothing without a code cannot be emptied and used again, as the suite does.
     for firmware in Firmware::ALL.into_iter().filter(|firmware| !firmware.quirks.needs_code) {
         rows.push(row("ykoath", move || OathSpecimen::new(&VirtualCard::new(firmware, 4242))));
+    }
+    for model in OnlyKeyModel::ALL {
+        rows.push(row("onlykey", move || OnlyKeySpecimen::new(model)));
     }
     rows
 }

@@ -251,11 +251,10 @@ impl HidChip for OnlyKey {
         let [_, _, _, _, kind, number, field, ..] = *report;
         match kind {
             0xE4 => self.connect(report, moment),
+            // Wipe mode and backup mode may be set before there is a PIN; they are not emulated.
+            0xE6 if [12, 20].contains(&field) => {}
             0xE5..=0xE7 if self.is_uninitialized() => {
-                // Wipe mode (12) and backup mode (20) may be set; they are not emulated.
-                if kind != 0xE6 || ![12, 20].contains(&field) {
-                    self.say("Error OnlyKey must be initialized first", moment);
-                }
+                self.say("Error OnlyKey must be initialized first", moment);
             }
             0xE5..=0xE7 if !self.unlocked => self.say("Error device locked", moment),
             // Key labels (`k`) are not emulated.

@@ -102,11 +102,13 @@ fn a_locked_device_says_so_by_itself_and_when_asked() {
 fn what_stands_in_the_way_is_said_in_words() {
     let locked = "Error device locked";
     let uninitialized = "Error OnlyKey must be initialized first";
-    let cases: [(fn(&mut OnlyKey), &str); 3] = [
-        (|chip| chip.set_unlocked(false), locked),
-        (|chip| chip.set_pin(Pin::NotSet), uninitialized),
-        (|chip| chip.set_protects_keys(true), "Error not in config mode"),
-    ];
+    type Prepare = fn(&mut OnlyKey);
+    let (lock, forget, protect): (Prepare, Prepare, Prepare) = (
+        |chip| chip.set_unlocked(false),
+        |chip| chip.set_pin(Pin::NotSet),
+        |chip| chip.set_protects_keys(true),
+    );
+    let cases = [(lock, locked), (forget, uninitialized), (protect, "Error not in config mode")];
     for (prepare, said) in cases {
         let device = device(OnlyKeyModel::COLOR);
         device.with_chip(prepare);
