@@ -18,6 +18,8 @@ use status::StatusWord;
 pub trait Command {
     /// The name in the words of its document, for errors: `CALCULATE`.
     const NAME: &'static str;
+    /// Class byte, without the bit for chaining. Cards that are one program instead of applets have their own.
+    const CLA: u8 = 0x00;
     /// Instruction byte.
     const INS: u8;
     /// What a successful answer says.
@@ -36,6 +38,11 @@ pub trait Command {
     /// # Errors
     /// [`Malformed`] if the data does not follow the document.
     fn decode(data: &[u8]) -> Result<Self::Response, Malformed>;
+
+    /// Whether a status word says that it was done. Some cards have one for "done, once a button is pressed".
+    fn succeeds(status: StatusWord) -> bool {
+        status == StatusWord::SUCCESS
+    }
 
     /// What a status word other than success means to this command, where that is more than its ISO meaning.
     fn refusal(&self, _status: StatusWord) -> Option<Error> {

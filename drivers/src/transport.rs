@@ -158,6 +158,12 @@ pub trait CardConnection: Send {
     /// [`TransportError::Reset`] once after another program reset the card (a second `begin` heals it),
     /// [`TransportError::Gone`] if the connection is dead for good.
     fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError>;
+
+    /// Leaves the card alone for a while between two transactions, for the few that have to be asked again. An
+    /// emulated card makes its own time pass instead, so no driver sleeps by itself.
+    fn pause(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// Exclusive use of a card. Ends when dropped and leaves the card powered.

@@ -11,7 +11,10 @@ use crate::status::Status;
 
 pub mod admin;
 pub mod management;
+pub mod molto2;
 pub mod otp;
+pub mod single_profile;
+mod sm4_messaging;
 pub mod ykoath;
 
 /// One application on a card.
@@ -42,6 +45,16 @@ pub trait Applet: Any + Send {
     /// # Errors
     /// The status to answer with, or the wish to be touched first.
     fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal>;
+
+    /// One command of a card that is one program instead of applets ([`crate::chip::Chip::whole`]), in the bytes it
+    /// came in, of any class.
+    ///
+    /// # Errors
+    /// As [`Applet::call`].
+    fn call_whole(&mut self, bytes: &[u8], extended: bool, touch: Touch) -> Result<Vec<u8>, Refusal> {
+        let command = Command::parse(bytes, extended)?;
+        self.call(&command, touch)
+    }
 
     /// The instruction that fetches the rest of a long response: GET RESPONSE unless the protocol has its own.
     fn continuation(&self) -> u8 {

@@ -307,6 +307,10 @@ impl CardConnection for VirtualConnection {
             return Ok(Box::new(VirtualTransaction { connection: self }));
         }
     }
+
+    fn pause(&mut self, time: Duration) {
+        self.card.let_pass(time, self.shared.waits);
+    }
 }
 
 struct VirtualTransaction<'a> {

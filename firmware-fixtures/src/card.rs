@@ -226,6 +226,14 @@ impl VirtualCard {
         Exchange::Answer(answer)
     }
 
+    /// The host leaves the card alone for this time.
+    pub fn let_pass(&self, time: Duration, waits: Waits) {
+        match waits {
+            Waits::Virtual => self.state().waited += time,
+            Waits::Real => std::thread::sleep(time),
+        }
+    }
+
     /// Runs a command, touch included. `None` if the card was pulled out while it waited.
     fn execute<'a>(
         &'a self,

@@ -35,6 +35,8 @@ pub struct Chip {
     applets: Vec<Box<dyn Applet>>,
     selected: Option<usize>,
     pending: Vec<u8>,
+    /// The first applet is the whole card: nothing is selected, and every class is its own.
+    whole: bool,
 }
 
 impl Chip {
@@ -57,7 +59,13 @@ impl Chip {
     /// A card with these applets.
     #[must_use]
     pub fn with_applets(face: Face, applets: Vec<Box<dyn Applet>>) -> Self {
-        Self { face, applets, selected: None, pending: Vec::new() }
+        Self { face, applets, selected: None, pending: Vec::new(), whole: false }
+    }
+
+    /// A card that is one program: it takes every command as it is, without SELECT.
+    #[must_use]
+    pub fn whole(face: Face, program: Box<dyn Applet>) -> Self {
+        Self { whole: true, ..Self::with_applets(face, vec![program]) }
     }
 
     /// What a reader sees of it.
@@ -77,6 +85,9 @@ impl Chip {
 
     /// One command APDU in, one response APDU out. Malformed commands get a status.
     pub fn transmit(&mut self, command: &[u8], touch: Touch) -> Reply {
+        if self.whole {
+            return self.run_whole(command, touch);
+        }
         match Command::parse(command, self.face.extended_length) {
             Ok(command) => self.run(&command, touch),
             Err(status) => Reply::Answer(status.bytes().to_vec()),
@@ -89,6 +100,16 @@ impl Chip {
             let any: &mut dyn Any = applet.as_mut();
             any.downcast_mut()
         })
+    }
+
+    fn run_whole(&mut self, command: &[u8], touch: Touch) -> Reply {
+        let extended = self.face.extended_length;
+        match self.applets.first_mut().map(|program| program.call_whole(command, extended, touch)) {
+            Some(Ok(data)) => self.send(data, usize::MAX),
+            Some(Err(Refusal::Status(status))) => Reply::Answer(status.bytes().to_vec()),
+            Some(Err(Refusal::TouchNeeded)) => Reply::TouchNeeded,
+            None => Reply::Answer(Status::WRONG_INS.bytes().to_vec()),
+        }
     }
 
     fn run(&mut self, command: &Command<'_>, touch: Touch) -> Reply {

@@ -32,15 +32,21 @@ pub struct Header {
 /// than one can carry. The buffers are wiped when dropped.
 #[must_use]
 pub fn encode(header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    encode_as(0x00, header, data)
+}
+
+/// The same with another class.
+#[must_use]
+pub fn encode_as(class: u8, header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let Header { ins, p1, p2 } = header;
     if data.is_empty() {
-        return vec![Zeroizing::new(vec![0x00, ins, p1, p2, 0x00])];
+        return vec![Zeroizing::new(vec![class, ins, p1, p2, 0x00])];
     }
     let last = data.len().div_ceil(MAX_DATA).saturating_sub(1);
     data.chunks(MAX_DATA)
         .enumerate()
         .map(|(index, chunk)| {
-            let cla = if index == last { 0x00 } else { CHAINING };
+            let cla = if index == last { class } else { class | CHAINING };
             let mut apdu = Zeroizing::new(Vec::with_capacity(5 + MAX_DATA + 1));
             apdu.extend_from_slice(&[cla, ins, p1, p2]);
             // A chunk has 1 to 255 bytes.
@@ -111,6 +117,13 @@ mod tests {
             assert_eq!(joined, data);
             assert!(apdus.iter().all(|apdu| usize::from(apdu[4]) == apdu.len() - 5));
         }
+    }
+
+    #[test]
+    fn another_class_is_kept_in_every_part() {
+        let classes: Vec<u8> = encode_as(0x84, LIST, &[0; 300]).iter().map(|apdu| apdu[0]).collect();
+        assert_eq!(classes, [0x94, 0x84]);
+        assert_eq!(*encode_as(0x80, LIST, &[])[0], [0x80, 0xA1, 0x00, 0x00, 0x00]);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl<'c> Card<'c> {
         }
         let (response, status) = self.exchange::<C>(Header { ins: C::INS, p1, p2 }, &data)?;
         self.dummy_due = self.dummy_after_long && response.len() > 54;
-        if status == StatusWord::SUCCESS {
+        if C::succeeds(status) {
             return C::decode(&response).map_err(|malformed| malformed.of(C::NAME));
         }
         Err(command.refusal(status).unwrap_or_else(|| status.refused(C::NAME)))
@@ -83,7 +83,7 @@ impl<'c> Card<'c> {
         data: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, StatusWord), Error> {
         let mut answer = (Zeroizing::new(Vec::new()), StatusWord::SUCCESS);
-        let parts = apdu::encode(header, data);
+        let parts = apdu::encode_as(C::CLA, header, data);
         for (index, part) in parts.iter().enumerate() {
             answer = self.send(C::NAME, part)?;
             if let Some(le) = answer.1.correct_le() {
