@@ -12,10 +12,14 @@
 pub mod error;
 pub mod iso7816;
 pub mod models;
+pub mod molto2;
 pub mod onlykey;
 pub mod token;
+mod token2_wire;
+pub mod token2nfc;
 pub mod transport;
 pub mod ykoath;
 
 /// Every driver, in the order in which they are asked about a candidate.
-pub static DRIVERS: &[&dyn token::Driver] = &[&ykoath::YkoathDriver, &onlykey::OnlyKeyDriver];
+pub static DRIVERS: &[&dyn token::Driver] =
+    &[&ykoath::YkoathDriver, &onlykey::OnlyKeyDriver, &molto2::Molto2Driver, &token2nfc::Token2NfcDriver];

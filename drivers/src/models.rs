@@ -97,6 +97,8 @@ pub const MODELS: &[Model] = &[
         driver: "onlykey",
         sight: Sight::Hid { vendor: 0x16C0, products: &[0x0486], usage: (0xF1D0, 0x0001) },
     },
+    // Not "token2" alone: the maker's security keys have that in their readers' names as well.
+    card("Token2", "Molto2", "molto2", "molto2", &[]),
 ];
 
 impl Model {

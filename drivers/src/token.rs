@@ -119,6 +119,16 @@ pub trait Token: Send {
         Err(Error::Unsupported { what: "set_clock", needs: "a clock that its host may set".to_owned() })
     }
 
+    /// The same for one slot, where that is less work, or where the device is told what the slot holds together
+    /// with the time: `held` says it, since no device tells everything. Sets the whole clock by default.
+    ///
+    /// # Errors
+    /// As [`Token::set_clock`]; [`Error::Invalid`] if `held` leaves something open that is needed.
+    fn set_clock_of(&mut self, held: &SlotInfo, now: UnixTime) -> Result<(), Error> {
+        let _ = held;
+        self.set_clock(now)
+    }
+
     /// Erases every slot and the lock code.
     ///
     /// # Errors

@@ -56,6 +56,14 @@ pub trait Applet: Any + Send {
         self.call(&command, touch)
     }
 
+    /// Whether it shows a question on a screen of its own and goes on meanwhile. The card has it answered.
+    fn asks(&self) -> bool {
+        false
+    }
+
+    /// Somebody answered that question, or (no) nobody did for long.
+    fn answer(&mut self, _yes: bool) {}
+
     /// The instruction that fetches the rest of a long response: GET RESPONSE unless the protocol has its own.
     fn continuation(&self) -> u8 {
         0xC0

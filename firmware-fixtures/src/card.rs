@@ -83,7 +83,10 @@ struct State {
     touch_requests: u64,
     /// The device blinks, in a wait that takes time.
     blinking: bool,
+    /// Since when it shows a question on its screen.
+    asked_at: Option<Duration>,
     waited: Duration,
+    started: Instant,
 }
 
 impl VirtualCard {
@@ -114,7 +117,9 @@ impl VirtualCard {
             touch_timeout: TOUCH_TIMEOUT,
             touch_requests: 0,
             blinking: false,
+            asked_at: None,
             waited: Duration::ZERO,
+            started: Instant::now(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -187,6 +192,7 @@ impl VirtualCard {
         let number = state.exchanges;
         let fault = state.faults.strike(number);
         state.exchanges += 1;
+        state.settle_question(waits);
         self.shared.changed.notify_all();
         match fault {
             Some(FaultKind::UnplugBefore) => {
@@ -213,6 +219,8 @@ impl VirtualCard {
             Some(done) => done,
             None => return Exchange::Unplugged,
         };
+        state.settle_question(waits);
+        self.shared.changed.notify_all();
         match fault {
             Some(FaultKind::UnplugAfter) => {
                 state.lose_power();
@@ -315,6 +323,29 @@ impl VirtualCard {
 }
 
 impl State {
+    /// What the human does about a question on the device's screen, which goes on working meanwhile.
+    fn settle_question(&mut self, waits: Waits) {
+        let real = if waits == Waits::Real { self.started.elapsed() } else { Duration::ZERO };
+        let now = self.waited + real;
+        let Some(asking) = self.chip.asking() else {
+            self.asked_at = None;
+            return;
+        };
+        if self.asked_at.is_none() {
+            self.touch_requests += 1;
+        }
+        let elapsed = now.saturating_sub(*self.asked_at.get_or_insert(now));
+        let yes = match self.human {
+            Human::TouchesAtOnce => true,
+            Human::TouchesAfter(time) => time < self.touch_timeout && elapsed >= time,
+            Human::NeverTouches => false,
+        };
+        if yes || elapsed >= self.touch_timeout {
+            asking.answer(yes);
+            self.asked_at = None;
+        }
+    }
+
     fn lose_power(&mut self) {
         self.chip.reset();
         self.powered = false;
@@ -333,7 +364,11 @@ impl VirtualCard {
 
     /// Touches the device now. Nothing happens unless it waits for it.
     pub fn touch(&self) {
-        self.state().blinking = false;
+        let mut state = self.state();
+        state.blinking = false;
+        if let Some(asking) = state.chip.asking() {
+            asking.answer(true);
+        }
         self.shared.changed.notify_all();
     }
 

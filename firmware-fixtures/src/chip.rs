@@ -94,6 +94,11 @@ impl Chip {
         }
     }
 
+    /// The applet that shows a question on its screen.
+    pub(crate) fn asking(&mut self) -> Option<&mut dyn Applet> {
+        self.applets.iter_mut().find(|applet| applet.asks()).map(AsMut::as_mut)
+    }
+
     /// The first applet of this type.
     pub fn applet_mut<A: Applet>(&mut self) -> Option<&mut A> {
         self.applets.iter_mut().find_map(|applet| {

@@ -13,8 +13,9 @@
 //! The SM4 key is the first 16 bytes of SHA-1 of the customer key. Sources: Token2, "Molto2v2 Wire Protocol
 //! Specification"; keyroost 0.15 (crates.io), where it tells what was seen on a token: 9060, 63Cn, 6FFB, 6A83.
 //!
-//! Assumed: that the question on the screen is settled before the next command is executed, and outlives a loss of
-//! power over USB; 6982 for a host that is not authenticated, 6983 for a wrong MAC or a locked token, 6A86 for a
+//! The maker's own program goes on asking for serial and clock while the token asks to press ▲.
+//!
+//! Assumed: that the question on the screen outlives a loss of power over USB (the token has a battery); 6982 for a host that is not authenticated, 6983 for a wrong MAC or a locked token, 6A86 for a
 //! profile that is not there; that authentication survives everything but a new challenge and a reset.
 
 use sha1::{Digest, Sha1};
@@ -139,26 +140,6 @@ impl Molto2 {
     #[must_use]
     pub fn screen_locked(&self) -> bool {
         self.screen_locked
-    }
-
-    /// Whether the token asks on its screen to press ▲.
-    #[must_use]
-    pub fn asks(&self) -> bool {
-        self.question.is_some()
-    }
-
-    /// Somebody answers the question on the screen.
-    pub fn answer(&mut self, yes: bool) {
-        match self.question.take().filter(|_| yes) {
-            Some(Question::Key(key)) => self.set_key(key),
-            Some(Question::Reset) => {
-                let fresh = Self::new(self.firmware, &self.serial);
-                self.set_key(fresh.key);
-                self.profiles = fresh.profiles;
-                self.screen_locked = false;
-            }
-            None => {}
-        }
     }
 
     fn profile(&mut self, number: u8) -> Result<&mut Profile, Status> {
@@ -333,14 +314,25 @@ impl Applet for Molto2 {
         self.handshake.forget();
     }
 
-    fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
-        if self.question.is_some() {
-            match touch {
-                Touch::NotAsked => return Err(Refusal::TouchNeeded),
-                Touch::Given => self.answer(true),
-                Touch::TimedOut => self.answer(false),
+    fn asks(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// ▲, or nothing.
+    fn answer(&mut self, yes: bool) {
+        match self.question.take().filter(|_| yes) {
+            Some(Question::Key(key)) => self.set_key(key),
+            Some(Question::Reset) => {
+                let fresh = Self::new(self.firmware, &self.serial);
+                self.set_key(fresh.key);
+                self.profiles = fresh.profiles;
+                self.screen_locked = false;
             }
+            None => {}
         }
+    }
+
+    fn call(&mut self, command: &Command<'_>, _touch: Touch) -> Result<Vec<u8>, Refusal> {
         let answer = match command.cla {
             0x80 => self.plain(command),
             0x84 => self.secured(command),
@@ -379,14 +371,10 @@ mod tests {
     }
 
     fn send(token: &mut Molto2, command: &str) -> String {
-        send_touched(token, command, Touch::NotAsked)
-    }
-
-    fn send_touched(token: &mut Molto2, command: &str, touch: Touch) -> String {
-        let answer = match token.call_whole(&hex(command), false, touch) {
+        let answer = match token.call_whole(&hex(command), false, Touch::NotAsked) {
             Ok(data) => [data, Status::OK.bytes().to_vec()].concat(),
             Err(Refusal::Status(status)) => status.bytes().to_vec(),
-            Err(Refusal::TouchNeeded) => return "touch".to_owned(),
+            Err(Refusal::TouchNeeded) => panic!("wants a touch"),
         };
         answer.iter().map(|byte| format!("{byte:02X}")).collect()
     }
@@ -459,15 +447,15 @@ mod tests {
     #[test]
     fn another_key_waits_for_the_button() {
         let command = "84D7000024 D42E83EC1BB82944A85FCE676BD0FD22E7577A25916244DCC4EC7412D665AF4B 67821C80";
-        for (touch, changed) in [(Touch::Given, true), (Touch::TimedOut, false)] {
+        let old = customer_key(b"TOKEN2MOLTO1-KEY");
+        for (yes, expected) in [(true, customer_key(&[0; 16])), (false, old)] {
             let mut token = molto2(true);
             assert_eq!(send(&mut token, command), "9060");
-            assert!(token.asks());
             token.deselect();
-            assert_eq!(send(&mut token, "8041000000"), "touch");
-            assert_eq!(send_touched(&mut token, "8041000000", touch), "000000043132333400006553F1009000");
-            let expected = if changed { [0; 16] } else { *b"TOKEN2MOLTO1-KEY" };
-            assert_eq!(token.key(), customer_key(&expected));
+            assert_eq!(send(&mut token, "8041000000"), "000000043132333400006553F1009000");
+            assert_eq!((token.asks(), token.key()), (true, old));
+            token.answer(yes);
+            assert_eq!((token.asks(), token.key()), (false, expected));
         }
         assert_eq!(customer_key(&[0; 16]).to_vec(), hex("E129F27C5103BC5CC44BCDF0A15E160D"));
     }
