@@ -15,7 +15,7 @@
 //! The lock code is the customer key: 16 bytes of text as they are, or 32 hexadecimal digits. No key is ever tried
 //! that was not given, not even the one that tokens are sold with, since the token counts wrong ones and then locks
 //! itself. Changing it, and a factory reset, wait for the ▲ button: `reset` waits for it, `set_lock_code` cannot
-//! see it and returns once the token asks. After that `unlock` has to be told which key is in force.
+//! see it and returns once the token asks on its screen.
 //!
 //! Not here: the lock of the screen (firmware 2.1), the choice of 15, 60 or 120 s until the display goes dark (it
 //! is 30 s). Firmware is not told. Sources: Token2, "Molto2v2 Wire Protocol Specification"; what was seen on tokens,
@@ -94,6 +94,8 @@ fn capabilities(last: u8) -> Capabilities {
         hotp: false,
         totp: true,
         calculate: false,
+        hotp_by_hand: false,
+        first_counter: 0,
         touch: false,
         max_slots: Some(u16::from(last) + 1),
         max_secret_bytes: MAX_SECRET,

@@ -2,11 +2,11 @@
 //! miniOTP-3, C301, C302), over NFC. They have to be switched on while they lie on the reader.
 //!
 //! There is one slot, 0. It shows six digits on a display of its own; its host is never told a passcode, nor a
-//! secret, nor whether there is one. What `slots` says of it is what this driver wrote since it was opened.
+//! secret, nor whether there is one: `calculate` and `slots` are not supported.
 //!
 //! | call | exchanges |
 //! |---|---|
-//! | open, slots | GET INFO |
+//! | open | GET INFO |
 //! | program | GET CHALLENGE, ANSWER CHALLENGE, SET CONFIG, SET SEED |
 //! | erase | GET INFO, GET CHALLENGE, ANSWER CHALLENGE, SET CONFIG |
 //! | set the clock | GET CHALLENGE, ANSWER CHALLENGE, SET CONFIG |
@@ -105,6 +105,8 @@ fn capabilities(known: bool) -> Capabilities {
         hotp: false,
         totp: known,
         calculate: false,
+        hotp_by_hand: false,
+        first_counter: 0,
         touch: false,
         max_slots: Some(1),
         max_secret_bytes: MAX_SECRET,

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod babble;
 mod bench;
 mod conformance;
 mod exchanges;
 mod faults;
 mod makers;
+mod molto2;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;
 mod specimens;
 mod suite;
+mod tap;
 mod tidy;
+mod token2nfc;

@@ -2,7 +2,9 @@
 
 use firmware_fixtures::card::{OathSpecimen, VirtualCard};
 use firmware_fixtures::firmware::Firmware;
+use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
 use firmware_fixtures::onlykey::{OnlyKeyModel, OnlyKeySpecimen};
+use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
 use firmware_fixtures::specimen::Specimen;
 
 use crate::suite::cases::conformance;
@@ -28,6 +30,12 @@ pub(crate) fn rows() -> Vec<Row> {
     }
     for model in OnlyKeyModel::ALL {
         rows.push(row("onlykey", move || OnlyKeySpecimen::new(model)));
+    }
+    for firmware in [Molto2Firmware::MOLTO2, Molto2Firmware::MOLTO2_V2_1] {
+        rows.push(row("molto2", move || Molto2Specimen::new(firmware, "37806840")));
+    }
+    for model in [SingleProfileModel::OTPC_P2, SingleProfileModel::C302] {
+        rows.push(row("token2nfc", move || SingleProfileSpecimen::new(model, 42)));
     }
     rows
 }

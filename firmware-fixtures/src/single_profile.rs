@@ -25,32 +25,29 @@ pub struct SingleProfileModel {
     pub locks: bool,
 }
 
-const fn model(
-    model: &'static str,
-    prefix: &'static str,
-    keeps_seed: bool,
-    locks: bool,
-) -> SingleProfileModel {
-    SingleProfileModel { model, prefix, keeps_seed, locks }
+const fn model(model: &'static str, prefix: &'static str, keeps_seed: bool) -> SingleProfileModel {
+    SingleProfileModel { model, prefix, keeps_seed, locks: false }
 }
 
 impl SingleProfileModel {
-    /// A card that forgets its seed with each configuration, of the generation that locks itself.
-    pub const OTPC_P2: Self = model("otpc-p2-i", "8659622", false, true);
+    /// A card that forgets its seed with each configuration.
+    pub const OTPC_P2: Self = model("otpc-p2-i", "8659622", false);
     /// A fob that keeps its seed.
-    pub const C302: Self = model("c302-i", "8659632", true, false);
+    pub const C302: Self = model("c302-i", "8659632", true);
     /// What no published program knows.
-    pub const UNKNOWN: Self = model("unknown", "8659699", false, true);
+    pub const UNKNOWN: Self = model("unknown", "8659699", false);
+    /// A card of the generation that locks itself.
+    pub const OTPC_P2_BEFORE_2025: Self = Self { locks: true, ..Self::OTPC_P2 };
 
     /// Every model that the maker's programs write to.
     pub const ALL: [Self; 8] = [
-        model("otpc-p1-i", "8659612", true, true),
+        model("otpc-p1-i", "8659612", true),
         Self::OTPC_P2,
-        model("otpc-p2-i-nb", "8659621", false, false),
-        model("miniotp-2-i", "8659600", true, true),
-        model("miniotp-3-i", "8659601", false, true),
-        model("miniotp-3-i-nb", "8659609", false, false),
-        model("c301-i", "8659610", false, false),
+        model("otpc-p2-i-nb", "8659621", false),
+        model("miniotp-2-i", "8659600", true),
+        model("miniotp-3-i", "8659601", false),
+        model("miniotp-3-i-nb", "8659609", false),
+        model("c301-i", "8659610", false),
         Self::C302,
     ];
 

@@ -169,7 +169,8 @@ impl Token for Molto2Token {
         Ok(())
     }
 
-    /// `None` sets the key that tokens are sold with.
+    /// `None` sets the key that tokens are sold with. The new one is in force when ▲ was pressed, which is not seen
+    /// here: writing before that costs an attempt, and the key kept.
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         let key = match code {
             Some(code) => CustomerKey::parse(code.expose())?,
@@ -178,8 +179,7 @@ impl Token for Molto2Token {
         self.visit_with_key(&Unattended, |session, cipher| {
             session.write(&Secured { cipher, p2: 0x00, body: NewKey(&key) })
         })?;
-        // Which key is in force depends on a button now.
-        self.key = None;
+        self.key = Some(key.cipher());
         Ok(())
     }
 

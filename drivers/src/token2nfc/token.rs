@@ -8,8 +8,8 @@ use super::commands::{Config, DIGITS, GET_CHALLENGE, GetInfo, Seed, cipher, fill
 use crate::error::{Error, ProgramError, SlotState};
 use crate::iso7816::status::StatusWord;
 use crate::token::{
-    Algorithm, Attendant, Kind, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token,
-    TokenInfo, Unattended, UnixTime,
+    Algorithm, Attendant, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token, TokenInfo,
+    Unattended, UnixTime,
 };
 use crate::token2_wire::{Cipher, Parameters, Secured, Session, hmac_key, invalid, unsupported, visit};
 use crate::transport::CardConnection;
@@ -161,18 +161,7 @@ impl Token for SingleProfileToken {
     }
 
     fn slots(&mut self) -> Result<Vec<SlotInfo>, Error> {
-        // The token tells nothing of its slot, but whether it is still there.
-        visit(self.connection.as_mut(), &Unattended, |session| session.call(&GetInfo))?;
-        let written = self.written;
-        Ok(vec![SlotInfo {
-            slot: SlotId::Index(0),
-            in_use: written.is_some(),
-            kind: written.map(|_| Kind::Totp),
-            algorithm: written.map(|written| written.algorithm),
-            digits: written.map(|_| DIGITS),
-            time_step: written.map(|written| written.time_step),
-            touch: written.map(|_| false),
-        }])
+        Err(unsupported("listing its slots", "a token that tells what it holds"))
     }
 
     fn program(

@@ -254,7 +254,9 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_locks_an_old_token_for_good() {
-        for (model, after) in [(SingleProfileModel::OTPC_P2, "6983"), (SingleProfileModel::C302, "9000")] {
+        for (model, after) in
+            [(SingleProfileModel::OTPC_P2_BEFORE_2025, "6983"), (SingleProfileModel::OTPC_P2, "9000")]
+        {
             let mut token = token(model);
             send(&mut token, "804B080000");
             assert_eq!(send(&mut token, &ANSWER.replace("5D", "5C")), "6983");
