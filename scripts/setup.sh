@@ -83,6 +83,17 @@ if ! stamp tests/requirements.txt | cmp -s - "$venv/stamp"; then
   stamp tests/requirements.txt >"$venv/stamp"
 fi
 
+# Token2's tokens have one client that is published where it can be had from: crates.io.
+keyroost=.cache/keyroost
+keyroost_version=0.15.0
+if ! { echo "$keyroost_version"; cargo --version; } | cmp -s - "$keyroost/stamp"; then
+  echo "setup: keyroostctl into $keyroost"
+  rm -rf "$keyroost"
+  CARGO_PROFILE_DEV_DEBUG=false cargo install keyroostctl --version "=$keyroost_version" --locked --profile dev \
+    --root "$keyroost" --quiet
+  { echo "$keyroost_version"; cargo --version; } >"$keyroost/stamp"
+fi
+
 # Node.js is the system's if that is 18 or later and has npm; otherwise it comes as a Python package. Debian's npm
 # would bring some hundred packages.
 node=.cache/node

@@ -14,6 +14,7 @@ mod durability;
 mod formats;
 mod jobs;
 mod jsonrpc;
+mod keyroost;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;

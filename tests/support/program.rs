@@ -208,6 +208,13 @@ pub fn python_tool(name: &str) -> Command {
     Command::new(path)
 }
 
+/// The program from crates.io that `scripts/setup.sh test` has built for the tests with Token2's tokens.
+pub fn keyroostctl() -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/keyroost/bin/keyroostctl");
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
+    Command::new(path)
+}
+
 /// Node.js, about to run a script of `tests/clients` with the packages that `scripts/setup.sh test` has installed.
 pub fn node_tool(script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
