@@ -379,6 +379,20 @@ fn a_restarted_pcscd_needs_a_new_watch_and_a_new_connection_only() {
 }
 
 #[test]
+fn as_many_readers_as_pcscd_has_room_for_are_watched() {
+    let names: Vec<String> = (0..8).map(|number| format!("Reader {number}")).collect();
+    let readers: Vec<&str> = names.iter().map(String::as_str).collect();
+    with_pcscd("pcscd::as_many_readers_as_pcscd_has_room_for_are_watched", &readers, |pcscd| {
+        let mut watch = PcscBus.watch().unwrap();
+        assert_eq!(watch.candidates().unwrap(), []);
+        assert!(!watch.wait_for_change(Duration::from_millis(10)).unwrap());
+        let card = VirtualCard::new(Firmware::YUBIKEY_5_4_3, 4242);
+        let (_inserted, candidate) = insert(&mut *watch, &card, pcscd.port(7));
+        assert!(candidate.to_string().starts_with("Reader 7"), "{candidate}");
+    });
+}
+
+#[test]
 fn a_watch_waits_no_longer_than_asked_and_sees_every_change() {
     with_pcscd("pcscd::a_watch_waits_no_longer_than_asked_and_sees_every_change", YUBIKEY, |pcscd| {
         let mut watch = PcscBus.watch().unwrap();

@@ -31,6 +31,9 @@ use super::{Bus, Candidate, CardConnection, CardTransaction, Connection, Interfa
 /// listing and waiting.
 const LISTING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How many readers libpcsclite waits for at once (`PCSCLITE_MAX_READERS_CONTEXTS`); pcscd has room for as many.
+const MAX_STATES: usize = 16;
+
 /// Room for one response: more than any short APDU, and more than a `YubiKey` can say at once.
 const RESPONSE_ROOM: usize = 4096;
 
@@ -116,7 +119,10 @@ struct PcscWatch {
 impl PcscWatch {
     fn set_readers(&mut self, mut states: Vec<ReaderState>) {
         self.told = states.iter().map(Sight::of).collect();
-        states.push(ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE));
+        // With all that pcscd has room for, waiting for one more would be one too many.
+        if states.len() < MAX_STATES {
+            states.push(ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE));
+        }
         self.states = states;
         self.sync();
     }
