@@ -3,6 +3,8 @@
 use firmware_fixtures::card::{Exchange, VirtualCard, Waits};
 use firmware_fixtures::credential::Credential;
 use firmware_fixtures::firmware::Firmware;
+use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
+use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
 use proptest::prelude::*;
 
 const SELECTS: [&[u8]; 5] = [
@@ -37,7 +39,36 @@ fn commands() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop_oneof![any_bytes, likely_command()], 1..12)
 }
 
+/// Commands of Token2's tokens, with any data.
+fn token2_command() -> impl Strategy<Value = Vec<u8>> {
+    let ins = prop::sample::select(vec![0x41u8, 0x4B, 0xCE, 0xE6, 0x56, 0xD8, 0xC5, 0xD5, 0xD4, 0xD7]);
+    let cla = prop::sample::select(vec![0x80u8, 0x84]);
+    let p1 = prop::sample::select(vec![0u8, 1, 8, 0x0C]);
+    (cla, ins, p1, any::<u8>(), prop::collection::vec(any::<u8>(), 0..90)).prop_map(
+        |(cla, ins, p1, p2, data)| [&[cla, ins, p1, p2, data.len() as u8], data.as_slice()].concat(),
+    )
+}
+
 proptest! {
+    #[test]
+    fn no_sequence_of_bytes_leaves_a_token2_without_an_answer(
+        molto2 in any::<bool>(),
+        commands in prop::collection::vec(token2_command(), 1..30),
+    ) {
+        let card = if molto2 {
+            Molto2Specimen::new(Molto2Firmware::MOLTO2_V2_1, "1").card().clone()
+        } else {
+            SingleProfileSpecimen::new(SingleProfileModel::C302, 1).card().clone()
+        };
+        card.power_on();
+        for command in commands {
+            match card.exchange(&command, Waits::Virtual) {
+                Exchange::Answer(answer) => prop_assert!(answer.len() >= 2),
+                other => prop_assert!(false, "{other:?} to {command:02X?}"),
+            }
+        }
+    }
+
     #[test]
     fn no_sequence_of_bytes_leaves_a_card_without_an_answer(
         model in prop::sample::select(Firmware::ALL.to_vec()),
