@@ -125,6 +125,12 @@ pub fn of(candidate: &Candidate) -> impl Iterator<Item = &'static Model> {
     MODELS.iter().filter(move |model| model.looks_like(candidate))
 }
 
+/// What PC/SC makes up for a card of ISO/IEC 14443-4: `3B 8n 80 01`, then historical bytes (PC/SC part 3 §3.1.3.2.3).
+#[must_use]
+pub fn is_contactless(atr: &[u8]) -> bool {
+    matches!(atr, [0x3B, 0x80..=0x8F, 0x80, 0x01, ..])
+}
+
 /// Whether a candidate is kept for this driver; `None` if it is in no row.
 #[must_use]
 pub fn kept_for(candidate: &Candidate, driver: &str) -> Option<bool> {

@@ -69,7 +69,7 @@ impl Driver for Token2NfcDriver {
     /// tokens. Asking is one command that other cards refuse.
     fn matches(&self, candidate: &Candidate) -> bool {
         let Candidate::Card { atr, .. } = candidate else { return false };
-        models::kept_for(candidate, self.name()).unwrap_or_else(|| is_contactless(atr))
+        models::kept_for(candidate, self.name()).unwrap_or_else(|| models::is_contactless(atr))
     }
 
     fn open(&self, _candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
@@ -90,11 +90,6 @@ impl Driver for Token2NfcDriver {
         };
         Ok(Some(Box::new(SingleProfileToken::new(connection, info, product))))
     }
-}
-
-/// What PC/SC makes up for a card of ISO/IEC 14443-4: `3B 8n 80 01`, then historical bytes (PC/SC part 3 §3.1.3.2.3).
-fn is_contactless(atr: &[u8]) -> bool {
-    matches!(atr, [0x3B, 0x80..=0x8F, 0x80, 0x01, ..])
 }
 
 /// A model that is not known can do nothing.

@@ -12,6 +12,7 @@ mod molto2;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;
+mod slim;
 mod specimens;
 mod suite;
 mod tap;

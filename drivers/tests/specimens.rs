@@ -62,7 +62,8 @@ fn every_fault_at_every_exchange_leaves_the_old_or_the_new_or_says_so() {
 
 #[test]
 fn every_driver_has_an_emulated_token() {
-    for driver in fobd_drivers::DRIVERS {
+    // A Slim cannot be programmed, which is what the suite is about: its own tests are in slim.rs.
+    for driver in fobd_drivers::DRIVERS.iter().filter(|driver| driver.name() != "slim") {
         assert!(rows().iter().any(|row| row.driver == driver.name()), "{}", driver.name());
     }
 }

@@ -56,6 +56,11 @@ pub trait Applet: Any + Send {
         self.call(&command, touch)
     }
 
+    /// The answer to bytes that are no APDU, without a status word, where such a card speaks like that.
+    fn frame(&mut self, _bytes: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Whether it shows a question on a screen of its own and goes on meanwhile. The card has it answered.
     fn asks(&self) -> bool {
         false

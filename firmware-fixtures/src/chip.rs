@@ -108,6 +108,9 @@ impl Chip {
     }
 
     fn run_whole(&mut self, command: &[u8], touch: Touch) -> Reply {
+        if let Some(answer) = self.applets.first_mut().and_then(|program| program.frame(command)) {
+            return Reply::Answer(answer);
+        }
         let extended = self.face.extended_length;
         match self.applets.first_mut().map(|program| program.call_whole(command, extended, touch)) {
             Some(Ok(data)) => self.send(data, usize::MAX),

@@ -20,6 +20,7 @@ pub mod molto2;
 pub mod onlykey;
 pub mod pcscd;
 pub mod single_profile;
+pub mod slim;
 pub mod specimen;
 pub mod status;
 pub mod vpcd;
