@@ -14,6 +14,7 @@ pub mod error;
 pub mod iso7816;
 pub mod models;
 pub mod molto2;
+pub mod nk3;
 pub mod onlykey;
 pub mod token;
 mod token2_wire;
@@ -22,5 +23,10 @@ pub mod transport;
 pub mod ykoath;
 
 /// Every driver, in the order in which they are asked about a candidate.
-pub static DRIVERS: &[&dyn token::Driver] =
-    &[&ykoath::YkoathDriver, &onlykey::OnlyKeyDriver, &molto2::Molto2Driver, &token2nfc::Token2NfcDriver];
+pub static DRIVERS: &[&dyn token::Driver] = &[
+    &ykoath::YkoathDriver,
+    &nk3::Nk3Driver,
+    &onlykey::OnlyKeyDriver,
+    &molto2::Molto2Driver,
+    &token2nfc::Token2NfcDriver,
+];

@@ -99,6 +99,13 @@ pub const MODELS: &[Model] = &[
     },
     // Not "token2" alone: the maker's security keys have that in their readers' names as well.
     card("Token2", "Molto2", "molto2", "molto2", &[]),
+    card("Nitrokey", "Nitrokey 3", "nk3", "nitrokey nitrokey 3", b"Nitrokey3"),
+    Model {
+        maker: "Nitrokey",
+        model: "Nitrokey 3",
+        driver: "nk3",
+        sight: Sight::Hid { vendor: 0x20A0, products: &[0x42B2], usage: (0xF1D0, 0x01) },
+    },
 ];
 
 impl Model {
