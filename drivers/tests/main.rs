@@ -10,6 +10,7 @@ mod exchanges;
 mod faults;
 mod makers;
 mod molto2;
+mod nk3;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;

@@ -160,6 +160,13 @@ impl Nitrokey3 {
         self.card.clone()
     }
 
+    /// Its app on another card: the same key, seen by a reader that makes up its own answer to reset.
+    #[must_use]
+    pub fn card_with(&self, face: Face) -> VirtualCard {
+        let applet = SecretsApplet(self.app.clone());
+        VirtualCard::with_chip(Chip::with_applets(face, vec![Box::new(applet)]), self.card.serial())
+    }
+
     /// Its CTAPHID wire.
     #[must_use]
     pub fn hid(&self) -> VirtualHid {

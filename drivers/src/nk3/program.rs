@@ -61,11 +61,17 @@ impl<'a> Order<'a> {
             }
             match self.put(session, memory, false, state) {
                 Ok(()) => return Ok(()),
-                Err(failure) if Put::is_in_use(&failure.source) => {}
+                Err(failure) if Put::is_in_use(&failure.source) => {
+                    if !look_first {
+                        memory.look(session)?;
+                    }
+                }
+                // Room is asked for first; an entry that is replaced makes it.
+                Err(Failure { source: Error::Full, .. }) if !look_first => {
+                    memory.look(session)?;
+                    memory.stored(self.slot).ok_or(Error::Full)?;
+                }
                 Err(failure) => return Err(failure.source),
-            }
-            if !look_first {
-                memory.look(session)?;
             }
         }
         self.replace(session, memory, state)
@@ -94,7 +100,11 @@ impl<'a> Order<'a> {
             memory.verify(session)?;
         }
         if !memory.features.refuses_to_overwrite() {
-            return Ok(self.put(session, memory, encrypted, state)?);
+            match self.put(session, memory, encrypted, state) {
+                // Room is asked for first here, too.
+                Err(Failure { source: Error::Full, .. }) if !encrypted => {}
+                written => return Ok(written?),
+            }
         }
         *state = SlotState::Unknown;
         let delete = Delete { name: self.slot.as_bytes() };
