@@ -4,7 +4,7 @@
 //! Differences between firmware are data, [`SecretsFirmware`]. Over CTAPHID an answer begins with its status word, and
 //! no keep-alive is sent while a touch is awaited: usbd-ctaphid has them for CBOR only. Over CCID the card answers only
 //! as much as Le asks for and keeps the rest for GET RESPONSE (trussed-dev/apdu-dispatch), so a command without Le gets
-//! `61xx` and no data.
+//! `61xx` and no data. Where documents and firmware disagree, the firmware's source was followed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,12 @@ use crate::chip::Chip;
 use crate::ctaphid::{self, CtapHid, Handler, Outcome, Traits};
 use crate::hid::{HidFace, VirtualHid};
 use crate::status::Status;
+use admin::Admin;
 
 pub use secrets::{Entry, EntryKind, Pin, Secrets};
 pub use specimen::{Nitrokey3Specimen, Wire};
 
+mod admin;
 mod secrets;
 mod specimen;
 
@@ -33,8 +35,8 @@ pub struct SecretsFirmware {
     pub model: &'static str,
     /// Version that SELECT tells: 4, minor, patch.
     pub version: [u8; 3],
-    /// bcdDevice: version of the whole firmware.
-    pub release: u16,
+    /// Version of the whole firmware; bcdDevice is its major and minor.
+    pub firmware: [u8; 3],
     /// Whether SELECT tells the serial (from 4.11).
     pub serial_told: bool,
     /// Whether LIST tells properties if asked to, and password entries and HMAC slots exist (from 4.11).
@@ -52,7 +54,7 @@ impl SecretsFirmware {
     pub const V4_14: Self = Self {
         model: "nitrokey3-4.14.0",
         version: [4, 14, 0],
-        release: 0x0108,
+        firmware: [1, 8, 2],
         serial_told: true,
         properties: true,
         limit: Some(50),
@@ -62,13 +64,13 @@ impl SecretsFirmware {
 
     /// Version 4.13.0, in firmware 1.6.0 to 1.8.1.
     pub const V4_13: Self =
-        Self { model: "nitrokey3-4.13.0", version: [4, 13, 0], release: 0x0107, ..Self::V4_14 };
+        Self { model: "nitrokey3-4.13.0", version: [4, 13, 0], firmware: [1, 7, 2], ..Self::V4_14 };
 
     /// Version 4.11.0, in firmware 1.5.0.
     pub const V4_11: Self = Self {
         model: "nitrokey3-4.11.0",
         version: [4, 11, 0],
-        release: 0x0105,
+        firmware: [1, 5, 0],
         update: false,
         ..Self::V4_14
     };
@@ -77,7 +79,7 @@ impl SecretsFirmware {
     pub const V4_10: Self = Self {
         model: "nitrokey3-4.10.0",
         version: [4, 10, 0],
-        release: 0x0104,
+        firmware: [1, 4, 0],
         serial_told: false,
         properties: false,
         limit: None,
@@ -114,14 +116,17 @@ impl Nitrokey3 {
     pub fn new(firmware: SecretsFirmware, serial: [u8; 4]) -> Self {
         let app = Shared(Arc::new(Mutex::new(Secrets::new(firmware, serial))));
         let traits = Traits {
-            version: [1, firmware.release.to_be_bytes()[1], 0],
+            version: firmware.firmware,
             capabilities: 0x01 | 0x04,
             keepalive: firmware.keepalive,
             longest: 3072,
         };
         let face = Face {
             model: firmware.model,
-            atr: &[0x3B, 0x8C, 0x01, 0x80, 0x5A, 0x4E, 0x69, 0x74, 0x72, 0x6F, 0x6B, 0x65, 0x79, 0x33, 0x7D],
+            atr: &[
+                0x3B, 0x8F, 0x01, 0x80, 0x5D, 0x4E, 0x69, 0x74, 0x72, 0x6F, 0x6B, 0x65, 0x79, 0x00, 0x00,
+                0x00, 0x00, 0x00, 0x6A,
+            ],
             reader: "Nitrokey Nitrokey 3",
             contactless: false,
             chunk: 256,
@@ -131,7 +136,7 @@ impl Nitrokey3 {
             model: firmware.model,
             vendor_id: 0x20A0,
             product_id: 0x42B2,
-            release: firmware.release,
+            release: u16::from_be_bytes([firmware.firmware[0], firmware.firmware[1]]),
             manufacturer: "Nitrokey",
             product: "Nitrokey 3",
             serial: None,
@@ -142,9 +147,11 @@ impl Nitrokey3 {
             report_length: ctaphid::PACKET,
         };
         let text = serial.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let applet = SecretsApplet(app.clone());
-        let card = VirtualCard::with_chip(Chip::with_applets(face, vec![Box::new(applet)]), &text);
-        let hid = VirtualHid::new(hid_face, Box::new(CtapHid::new(traits, SecretsHandler(app.clone()))));
+        let admin = Admin { version: firmware.firmware, serial };
+        let applets: Vec<Box<dyn Applet>> = vec![Box::new(SecretsApplet(app.clone())), Box::new(admin)];
+        let card = VirtualCard::with_chip(Chip::with_applets(face, applets), &text);
+        let handler = Messages { app: app.clone(), admin };
+        let hid = VirtualHid::new(hid_face, Box::new(CtapHid::new(traits, handler)));
         Self { app, firmware, card, hid }
     }
 
@@ -207,30 +214,34 @@ impl Applet for SecretsApplet {
     }
 }
 
-/// The app behind CTAPHID.
-struct SecretsHandler(Shared);
+/// What is behind CTAPHID.
+struct Messages {
+    app: Shared,
+    admin: Admin,
+}
 
-impl Handler for SecretsHandler {
+impl Handler for Messages {
     fn message(&mut self, command: u8, message: &[u8], touch: Touch) -> Outcome {
         if command != SECRETS {
-            return Outcome::Error(ctaphid::error::INVALID_COMMAND);
+            let answer = self.admin.told(command, message.first().copied());
+            return answer.map_or(Outcome::Error(ctaphid::error::INVALID_COMMAND), Outcome::Answer);
         }
         let Ok(command) = Command::parse(message, true) else {
             return Outcome::Error(ctaphid::error::INVALID_LENGTH);
         };
-        match self.0.app().respond(&command, touch) {
+        match self.app.app().respond(&command, touch) {
             Some((data, status)) => Outcome::Answer([&status.bytes()[..], &data].concat()),
             None => Outcome::TouchNeeded,
         }
     }
 
     fn cancelled(&mut self, _: u8, _: &[u8]) -> Outcome {
-        self.0.app().interrupted();
+        self.app.app().interrupted();
         Outcome::Answer(secrets::INTERRUPTED.bytes().to_vec())
     }
 
     fn reset(&mut self) {
-        self.0.app().forget();
+        self.app.app().forget();
     }
 }
 

@@ -216,6 +216,32 @@ fn challenge_response_is_that_of_a_yubikey_with_other_padding() {
 }
 
 #[test]
+fn the_admin_app_tells_version_and_uuid() {
+    let device = device(SecretsFirmware::V4_14);
+    let uuid = "deadbeef555555555555555555555555";
+    assert_eq!(transmit(&device, "00a4040009a00000084700000001"), hex(OK));
+    assert_eq!(transmit(&device, "0061000000"), hex("00400202 9000"));
+    assert_eq!(transmit(&device, "0061000100"), [b"1.8.2", &hex(OK)[..]].concat());
+    assert_eq!(transmit(&device, "0062000000"), hex(&format!("{uuid} 9000")));
+    assert_eq!(transmit(&device, "0080000000"), hex("6d00"));
+    device.hid().output(&padded("00000001 e2 0000"), Waits::Virtual);
+    let answer = device.hid().input(Duration::from_secs(1), Waits::Virtual);
+    assert_eq!(answer, Transfer::Done(padded(&format!("00000001 e2 0010 {uuid}"))));
+}
+
+fn padded(text: &str) -> Vec<u8> {
+    let mut packet = hex(text);
+    packet.resize(64, 0);
+    packet
+}
+
+#[test]
+fn the_answer_to_reset_has_a_right_check_byte() {
+    let card = Nitrokey3::new(SecretsFirmware::V4_14, [0; 4]).card();
+    assert_eq!(card.face().atr[1..].iter().fold(0, |sum, byte| sum ^ byte), 0);
+}
+
+#[test]
 fn what_is_no_command_is_refused() {
     let device = device(SecretsFirmware::V4_14);
     for (command, answer) in [
