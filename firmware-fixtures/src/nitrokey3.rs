@@ -18,10 +18,12 @@ use crate::hid::{HidFace, VirtualHid};
 use crate::status::Status;
 use admin::Admin;
 
-pub use secrets::{Entry, EntryKind, Pin, Secrets};
+pub use entry::{Entry, EntryKind, Pin};
+pub use secrets::Secrets;
 pub use specimen::{Nitrokey3Specimen, Wire};
 
 mod admin;
+mod entry;
 mod secrets;
 mod specimen;
 

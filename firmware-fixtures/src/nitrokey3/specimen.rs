@@ -1,7 +1,7 @@
 //! A Nitrokey 3 as a [`Specimen`], by one of its wires.
 
 use super::Nitrokey3;
-use super::secrets::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use crate::credential::Kind;
 use crate::specimen::{Door, Specimen, Stored};
 
