@@ -15,6 +15,7 @@ mod formats;
 mod jobs;
 mod jsonrpc;
 mod keyroost;
+mod nitrokey;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;

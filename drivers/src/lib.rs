@@ -9,10 +9,12 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod ctaphid;
 pub mod error;
 pub mod iso7816;
 pub mod models;
 pub mod molto2;
+pub mod nk3;
 pub mod onlykey;
 pub mod slim;
 pub mod token;
@@ -24,6 +26,7 @@ pub mod ykoath;
 /// Every driver, in the order in which they are asked about a candidate.
 pub static DRIVERS: &[&dyn token::Driver] = &[
     &ykoath::YkoathDriver,
+    &nk3::Nk3Driver,
     &onlykey::OnlyKeyDriver,
     &molto2::Molto2Driver,
     &token2nfc::Token2NfcDriver,

@@ -99,6 +99,14 @@ pub const MODELS: &[Model] = &[
     },
     // Not "token2" alone: the maker's security keys have that in their readers' names as well.
     card("Token2", "Molto2", "molto2", "molto2", &[]),
+    card("Nitrokey", "Nitrokey 3", "nk3", "nitrokey nitrokey 3", b"]Nitrokey\0\0\0\0\0"),
+    card("Nitrokey", "Nitrokey 3", "nk3", "", b"ZNitrokey 3"),
+    Model {
+        maker: "Nitrokey",
+        model: "Nitrokey 3",
+        driver: "nk3",
+        sight: Sight::Hid { vendor: 0x20A0, products: &[0x42B2], usage: (0xF1D0, 0x01) },
+    },
 ];
 
 impl Model {
@@ -163,10 +171,13 @@ mod tests {
             ("Canokeys Canokey 00 00", "", Some("CanoKey")),
             (nfc, "3B88018056536F6C6F203272", Some("Solo 2")),
             ("SoloKeys Solo 2 [CCID/ICCD Interface] 00 00", "", Some("Solo 2")),
+            ("Nitrokey Nitrokey 3 [CCID/ICCD Interface] 00 00", "", Some("Nitrokey 3")),
+            (nfc, "3B8F01805D4E6974726F6B657900000000006A", Some("Nitrokey 3")),
+            (nfc, "3B8C01805A4E6974726F6B657920337D", Some("Nitrokey 3")),
             (nfc, "", None),
         ] {
             let candidate = Candidate::Card { reader: reader.to_owned(), atr: hex(atr), insertion: 1 };
-            let row = of(&candidate).find(|model| model.driver == "ykoath");
+            let row = of(&candidate).find(|model| ["ykoath", "nk3"].contains(&model.driver));
             assert_eq!(row.map(|model| model.model), model, "{reader} {atr}");
         }
     }

@@ -5,10 +5,12 @@
 mod babble;
 mod bench;
 mod conformance;
+mod ctaphid;
 mod exchanges;
 mod faults;
 mod makers;
 mod molto2;
+mod nk3;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;

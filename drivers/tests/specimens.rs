@@ -3,6 +3,7 @@
 use firmware_fixtures::card::{OathSpecimen, VirtualCard};
 use firmware_fixtures::firmware::Firmware;
 use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
+use firmware_fixtures::nitrokey3::{Nitrokey3, Nitrokey3Specimen, SecretsFirmware, Wire};
 use firmware_fixtures::onlykey::{OnlyKeyModel, OnlyKeySpecimen};
 use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
 use firmware_fixtures::specimen::Specimen;
@@ -36,6 +37,13 @@ pub(crate) fn rows() -> Vec<Row> {
     }
     for model in [SingleProfileModel::OTPC_P2, SingleProfileModel::C302] {
         rows.push(row("token2nfc", move || SingleProfileSpecimen::new(model, 42)));
+    }
+    // 4.13 differs from 4.14 by its number only.
+    for firmware in [SecretsFirmware::V4_14, SecretsFirmware::V4_11, SecretsFirmware::V4_10] {
+        for wire in [Wire::Ccid, Wire::CtapHid] {
+            let device = move || Nitrokey3::new(firmware, [0xDE, 0xAD, 0xBE, 0xEF]);
+            rows.push(row("nk3", move || Nitrokey3Specimen::new(&device(), wire)));
+        }
     }
     rows
 }

@@ -76,9 +76,13 @@ pub(super) struct Select;
 
 impl Select {
     /// Whether this refusal of SELECT says that there is no such applet. NEO firmware has the first four ways to say
-    /// it; cards that are no ISO cards at all refuse the class or the parameters.
+    /// it; cards that are no ISO cards at all refuse the class or the parameters. A Nitrokey 3 keeps back an answer
+    /// that was not asked for with Le, and has none to SEND REMAINING (6985).
     pub(super) fn means_absent(error: &Error) -> bool {
-        matches!(error, Error::Refused { status: 0x6A82 | 0x6999 | 0x6D00 | 0x6B00 | 0x6E00 | 0x6A86, .. })
+        matches!(
+            error,
+            Error::Refused { status: 0x6A82 | 0x6999 | 0x6D00 | 0x6B00 | 0x6E00 | 0x6A86 | 0x6985, .. }
+        )
     }
 }
 
@@ -97,6 +101,7 @@ impl Command for Select {
 
     fn decode(data: &[u8]) -> Result<Selected, Malformed> {
         let (mut version, mut id, mut challenge) = (None, None, None);
+        let mut foreign = false;
         let mut reader = tlv::Reader::new(data);
         loop {
             let offset = reader.offset();
@@ -110,12 +115,14 @@ impl Command for Select {
                     id = Some(value.try_into().map_err(|_| Malformed::new("id is not 8 bytes", offset))?);
                 }
                 tag::CHALLENGE => challenge = Some(value.to_vec()),
+                // Attempts left for a PIN, and a serial: the secrets app of the Nitrokey 3.
+                0x82 | 0x8F => foreign = true,
                 // 7B is the algorithm of the access code, always HMAC-SHA-1; others belong to other makers.
                 _ => {}
             }
         }
         let version = version.ok_or(Malformed::new("version is missing", 0))?;
-        Ok(Selected { version, id, challenge })
+        Ok(Selected { version, id: id.filter(|_| !foreign), challenge })
     }
 }
 
@@ -321,6 +328,13 @@ mod tests {
         let locked =
             Select::decode(&hex("7903010002 71080102030405060708 7408090A0B0C0D0E0F10 7B0121")).unwrap();
         assert_eq!(locked.challenge, Some(vec![9, 10, 11, 12, 13, 14, 15, 16]));
+    }
+
+    #[test]
+    fn a_nitrokey_has_no_id() {
+        for reply in ["7903041000 71080102030405060708 8F04DEADBEEF", "7903041000 820108 8F04DEADBEEF"] {
+            assert_eq!(Select::decode(&hex(reply)).unwrap().id, None, "{reply}");
+        }
     }
 
     #[test]
