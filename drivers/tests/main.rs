@@ -5,6 +5,7 @@
 mod babble;
 mod bench;
 mod conformance;
+mod ctaphid;
 mod exchanges;
 mod faults;
 mod makers;

@@ -13,6 +13,7 @@ pub mod attach;
 pub mod card;
 pub mod chip;
 pub mod credential;
+pub mod ctaphid;
 pub mod fault;
 pub mod firmware;
 pub mod hid;
