@@ -7,8 +7,8 @@
 //! | 3 short, extended | `Lc data`; `00 Lc Lc data` |
 //! | 4 short, extended | `Lc data Le`; `00 Lc Lc data Le Le` |
 //!
-//! Anything else is refused with 6700, and so is the extended form on a card without it. Le is checked for its
-//! place only: the emulated applets answer as much as they have, chained where it is long.
+//! Anything else is refused with 6700, and so is the extended form on a card without it. Most emulated applets answer
+//! as much as they have, whatever Le asks for, chained where it is long.
 
 use crate::status::Status;
 
@@ -52,6 +52,23 @@ impl<'a> Command<'a> {
         }
         Ok(Self { cla, ins, p1, p2, data, extended })
     }
+
+    /// How many bytes Le asks for (Ne), given the bytes that this was parsed from: none if it is left out.
+    #[must_use]
+    pub fn asked(&self, bytes: &[u8]) -> usize {
+        let body = bytes.get(4..).unwrap_or_default();
+        let le = match (body, self.data) {
+            ([_] | [_, _, _], []) => body,
+            (_, data) => body.get(data.len() + if self.extended { 3 } else { 1 }..).unwrap_or_default(),
+        };
+        match *le {
+            [] => 0,
+            [0] => 0x100,
+            [0, 0] | [0, 0, 0] => 0x1_0000,
+            [le] => usize::from(le),
+            [.., high, low] => usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
 }
 
 /// The `lc` data bytes at the start of `rest`, which may end with an Le of `le_bytes`.
@@ -80,6 +97,20 @@ mod tests {
         assert_eq!(data(&[0, 2, 0, 0, 2, 7, 8, 0]), Ok((&[7, 8][..], false)));
         assert_eq!(data(&[0, 2, 0, 0, 0, 0, 2, 7, 8]), Ok((&[7, 8][..], true)));
         assert_eq!(data(&[0, 2, 0, 0, 0, 0, 2, 7, 8, 0, 0]), Ok((&[7, 8][..], true)));
+    }
+
+    #[test]
+    fn le_says_how_much_is_wanted() {
+        let asked = |bytes: &[u8]| Command::parse(bytes, true).map(|command| command.asked(bytes));
+        assert_eq!(asked(&[0, 0xA1, 0, 0]), Ok(0));
+        assert_eq!(asked(&[0, 0xA1, 0, 0, 0]), Ok(256));
+        assert_eq!(asked(&[0, 0xA1, 0, 0, 7]), Ok(7));
+        assert_eq!(asked(&[0, 0xA1, 0, 0, 0, 1, 0]), Ok(256));
+        assert_eq!(asked(&[0, 0xA1, 0, 0, 0, 0, 0]), Ok(65_536));
+        assert_eq!(asked(&[0, 2, 0, 0, 2, 7, 8]), Ok(0));
+        assert_eq!(asked(&[0, 2, 0, 0, 2, 7, 8, 9]), Ok(9));
+        assert_eq!(asked(&[0, 2, 0, 0, 0, 0, 2, 7, 8]), Ok(0));
+        assert_eq!(asked(&[0, 2, 0, 0, 0, 0, 2, 7, 8, 1, 2]), Ok(258));
     }
 
     #[test]

@@ -79,6 +79,11 @@ pub trait Applet: Any + Send {
     fn cut(&self, response: &[u8], most: usize) -> (usize, u8) {
         (most, u8::try_from(response.len() - most).unwrap_or(u8::MAX))
     }
+
+    /// Whether no more of an answer goes out at once than Le asks for: nothing, if Le is left out.
+    fn answers_what_le_asks(&self) -> bool {
+        false
+    }
 }
 
 /// What the human did so far about the command at hand.

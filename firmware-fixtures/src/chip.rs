@@ -89,7 +89,10 @@ impl Chip {
             return self.run_whole(command, touch);
         }
         match Command::parse(command, self.face.extended_length) {
-            Ok(command) => self.run(&command, touch),
+            Ok(parsed) => {
+                let asked = parsed.asked(command);
+                self.run(&parsed, asked, touch)
+            }
             Err(status) => Reply::Answer(status.bytes().to_vec()),
         }
     }
@@ -120,19 +123,25 @@ impl Chip {
         }
     }
 
-    fn run(&mut self, command: &Command<'_>, touch: Touch) -> Reply {
+    fn run(&mut self, command: &Command<'_>, asked: usize, touch: Touch) -> Reply {
         // Over a short APDU no more than 256 bytes come back, whatever the card would like.
-        let most = if command.extended { self.face.chunk } else { self.face.chunk.min(256) };
+        let most = if command.extended { self.face.chunk } else { self.face.chunk.min(256) }.max(1);
         let pending = std::mem::take(&mut self.pending);
         let continuation = self.selected_applet().map(|applet| applet.continuation());
         if !pending.is_empty() && command.cla == 0 && Some(command.ins) == continuation {
-            return self.send(pending, most);
+            return self.send(pending, self.most(asked, most));
         }
         match self.dispatch(command, touch) {
-            Ok(data) => self.send(data, most),
+            Ok(data) => self.send(data, self.most(asked, most)),
             Err(Refusal::Status(status)) => Reply::Answer(status.bytes().to_vec()),
             Err(Refusal::TouchNeeded) => Reply::TouchNeeded,
         }
+    }
+
+    /// How much may go out at once to a command whose Le asks for so much.
+    fn most(&self, asked: usize, most: usize) -> usize {
+        let applet = self.selected.and_then(|selected| self.applets.get(selected));
+        if applet.is_some_and(|applet| applet.answers_what_le_asks()) { asked } else { most }
     }
 
     fn dispatch(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
@@ -173,11 +182,10 @@ impl Chip {
     }
 
     fn send(&mut self, mut data: Vec<u8>, most: usize) -> Reply {
-        let most = most.max(1);
         if data.len() > most {
             let cut = self.selected_applet().map(|applet| applet.cut(&data, most));
             let (length, hint) = cut.unwrap_or((most, u8::MAX));
-            self.pending = data.split_off(length.clamp(1, most));
+            self.pending = data.split_off(length.clamp(most.min(1), most));
             data.extend([0x61, hint]);
         } else {
             data.extend(Status::OK.bytes());

@@ -18,6 +18,7 @@ pub mod fault;
 pub mod firmware;
 pub mod hid;
 pub mod molto2;
+pub mod nitrokey3;
 pub mod onlykey;
 pub mod pcscd;
 pub mod single_profile;
