@@ -14,6 +14,7 @@ pub mod error;
 pub mod iso7816;
 pub mod models;
 pub mod molto2;
+pub mod nkpro;
 pub mod onlykey;
 pub mod slim;
 pub mod token;
@@ -29,4 +30,5 @@ pub static DRIVERS: &[&dyn token::Driver] = &[
     &molto2::Molto2Driver,
     &token2nfc::Token2NfcDriver,
     &slim::SlimDriver,
+    &nkpro::NitrokeyProDriver,
 ];

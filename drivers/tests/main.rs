@@ -10,6 +10,7 @@ mod exchanges;
 mod faults;
 mod makers;
 mod molto2;
+mod nkpro;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;
