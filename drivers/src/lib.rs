@@ -15,6 +15,7 @@ pub mod iso7816;
 pub mod models;
 pub mod molto2;
 pub mod nk3;
+pub mod nkpro;
 pub mod onlykey;
 pub mod slim;
 pub mod token;
@@ -31,4 +32,5 @@ pub static DRIVERS: &[&dyn token::Driver] = &[
     &molto2::Molto2Driver,
     &token2nfc::Token2NfcDriver,
     &slim::SlimDriver,
+    &nkpro::NitrokeyProDriver,
 ];

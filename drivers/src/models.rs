@@ -58,6 +58,17 @@ const fn card(
     Model { maker, model, driver, sight: Sight::Card { reader, atr } }
 }
 
+const fn hid(
+    maker: &'static str,
+    model: &'static str,
+    driver: &'static str,
+    vendor: u16,
+    products: &'static [u16],
+    usage: (u16, u16),
+) -> Model {
+    Model { maker, model, driver, sight: Sight::Hid { vendor, products, usage } }
+}
+
 /// All models that are known by sight, the most specific first.
 pub const MODELS: &[Model] = &[
     card("Yubico", "YubiKey NEO", "ykoath", "yubikey neo", b"YubikeyNEO"),
@@ -107,6 +118,13 @@ pub const MODELS: &[Model] = &[
         driver: "nk3",
         sight: Sight::Hid { vendor: 0x20A0, products: &[0x42B2], usage: (0xF1D0, 0x01) },
     },
+    hid("Nitrokey", "Nitrokey Pro", "nkpro", 0x20A0, &[0x4108], (0xFF00, 0x0001)),
+    // Firmware before 0.10 calls itself a keyboard, and its Storage one before 0.53.
+    hid("Nitrokey", "Nitrokey Pro", "nkpro", 0x20A0, &[0x4108], (0x0001, 0x0006)),
+    hid("Nitrokey", "Nitrokey Storage", "nkpro", 0x20A0, &[0x4109], (0xFF00, 0x0001)),
+    hid("Nitrokey", "Nitrokey Storage", "nkpro", 0x20A0, &[0x4109], (0x0001, 0x0006)),
+    hid("Purism", "Librem Key", "nkpro", 0x316D, &[0x4C4B], (0xFF00, 0x0001)),
+    hid("Purism", "Librem Key", "nkpro", 0x316D, &[0x4C4B], (0x0001, 0x0006)),
 ];
 
 impl Model {

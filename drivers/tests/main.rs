@@ -11,6 +11,7 @@ mod faults;
 mod makers;
 mod molto2;
 mod nk3;
+mod nkpro;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;

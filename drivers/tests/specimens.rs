@@ -3,6 +3,7 @@
 use firmware_fixtures::card::{OathSpecimen, VirtualCard};
 use firmware_fixtures::firmware::Firmware;
 use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
+use firmware_fixtures::nitrokey_pro::{NitrokeyFirmware, NitrokeyPro, Pace};
 use firmware_fixtures::nitrokey3::{Nitrokey3, Nitrokey3Specimen, SecretsFirmware, Wire};
 use firmware_fixtures::onlykey::{OnlyKeyModel, OnlyKeySpecimen};
 use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
@@ -44,6 +45,22 @@ pub(crate) fn rows() -> Vec<Row> {
             let device = move || Nitrokey3::new(firmware, [0xDE, 0xAD, 0xBE, 0xEF]);
             rows.push(row("nk3", move || Nitrokey3Specimen::new(&device(), wire)));
         }
+    }
+    // One of each generation; all of them conform in `nkpro.rs`.
+    for firmware in [
+        NitrokeyFirmware::PRO_0_7,
+        NitrokeyFirmware::PRO_0_15,
+        NitrokeyFirmware::STORAGE_0_53,
+        NitrokeyFirmware::STORAGE_0_57,
+    ] {
+        rows.push(row("nkpro", move || {
+            let token = NitrokeyPro::new(firmware, 0x5F11);
+            // One of them is met at work; the others answer at the first look, since a sweep is long.
+            if firmware != NitrokeyFirmware::PRO_0_15 {
+                token.set_pace(Pace::AT_ONCE);
+            }
+            token
+        }));
     }
     rows
 }

@@ -19,6 +19,7 @@ pub mod firmware;
 pub mod hid;
 pub mod molto2;
 pub mod nitrokey3;
+pub mod nitrokey_pro;
 pub mod onlykey;
 pub mod pcscd;
 pub mod single_profile;

@@ -161,8 +161,8 @@ fn one_credential(
         return;
     }
     for (step, row) in RFC_6238 {
-        // Some tokens' clocks end with 32 bits.
-        if can.clock && step * u64::from(time_step) > u64::from(u32::MAX) {
+        // Some tokens' clocks end with 31 bits.
+        if can.clock && step * u64::from(time_step) > i32::MAX as u64 {
             continue;
         }
         let host_decides = subject.stored(slot).unwrap().digits.is_none();
