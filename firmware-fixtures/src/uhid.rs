@@ -76,11 +76,13 @@ struct Wire {
 struct State {
     /// Somebody has opened the device, so input is wanted.
     open: bool,
+    openings: u64,
     gone: bool,
 }
 
 impl UhidDevice {
-    /// Attaches a device and gives it power. Its node comes up a moment later.
+    /// Attaches a device and gives it power. Its node comes up a moment later. What was attached before must be
+    /// dropped first: it takes the power with it.
     ///
     /// # Errors
     /// What opening or writing `/dev/uhid` said, for example that there is none.
@@ -111,6 +113,20 @@ impl UhidDevice {
     #[must_use]
     pub fn is_attached(&self) -> bool {
         !self.wire.state().gone
+    }
+
+    /// How often anybody has opened the device while nobody else had it open.
+    #[must_use]
+    pub fn openings(&self) -> u64 {
+        self.wire.state().openings
+    }
+
+    /// Blocks until it was opened so often, or until `timeout` has passed (`false`).
+    #[must_use]
+    pub fn wait_for_openings(&self, count: u64, timeout: Duration) -> bool {
+        let wire = &self.wire;
+        let waited = wire.changed.wait_timeout_while(wire.state(), timeout, |state| state.openings < count);
+        waited.unwrap_or_else(PoisonError::into_inner).0.openings >= count
     }
 
     /// Pulls the device out and returns when it is out. It can be attached again.
@@ -151,7 +167,9 @@ impl Wire {
             match kind {
                 STOP if self.state().gone => return Ok(()),
                 OPEN | CLOSE => {
-                    self.state().open = kind == OPEN;
+                    let mut state = self.state();
+                    state.open = kind == OPEN;
+                    state.openings += u64::from(state.open);
                     self.changed.notify_all();
                 }
                 OUTPUT => {

@@ -15,6 +15,7 @@ mod ccid;
 mod descriptors;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -54,9 +55,9 @@ pub struct UsbDevice {
     pub product: String,
     /// iSerialNumber, if there is one.
     pub serial: Option<String>,
-    /// HID interfaces, numbered from 0.
+    /// HID interfaces, with the numbers that their faces tell.
     pub hids: Vec<VirtualHid>,
-    /// The card behind the CCID interface, which has the next number.
+    /// The card behind the CCID interface, which has the number after the highest of these.
     pub card: Option<VirtualCard>,
 }
 
@@ -77,6 +78,22 @@ impl UsbDevice {
         }
     }
 
+    /// The device that is only a card in its reader, with texts from the reader's name.
+    #[must_use]
+    pub fn of_card(card: &VirtualCard, vendor_id: u16, product_id: u16, release: u16) -> Self {
+        let (manufacturer, product) = card.face().reader.split_once(' ').unwrap_or_default();
+        Self {
+            vendor_id,
+            product_id,
+            release,
+            manufacturer: manufacturer.to_owned(),
+            product: product.to_owned(),
+            serial: None,
+            hids: Vec::new(),
+            card: Some(card.clone()),
+        }
+    }
+
     /// The same with one more HID interface.
     #[must_use]
     pub fn and_hid(mut self, hid: &VirtualHid) -> Self {
@@ -91,11 +108,17 @@ impl UsbDevice {
         self
     }
 
-    /// Plugs it into the first free port and gives it power. Nodes and readers come up a moment later.
+    /// Plugs it into the first free port and gives it power. Nodes and readers come up a moment later. What was
+    /// plugged in before must be dropped first: it takes the power with it.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] without `vhci_hcd`, [`io::ErrorKind::ResourceBusy`] if all ports are taken.
+    /// [`io::ErrorKind::NotFound`] without `vhci_hcd`, [`io::ErrorKind::ResourceBusy`] if all ports are taken,
+    /// [`io::ErrorKind::InvalidInput`] if two interfaces have one number.
     pub fn plug_in(&self) -> io::Result<PluggedIn> {
+        let numbers: BTreeSet<u8> = self.hids.iter().map(|hid| hid.face().interface).collect();
+        if numbers.len() != self.hids.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let descriptors = Descriptors::of(self);
         let (wire, socket) = Wire::pair()?;
         let wire = Arc::new(wire);
@@ -122,6 +145,14 @@ impl UsbDevice {
         plugged.run("bus", move || dispatch(&wire, endpoints, &to_firmware, to_ccid.as_ref()))?;
         attach(socket)?;
         Ok(plugged)
+    }
+
+    fn card_interface(&self) -> u8 {
+        self.hids.iter().map(|hid| hid.face().interface + 1).max().unwrap_or_default()
+    }
+
+    fn hid(&self, interface: u8) -> Option<&VirtualHid> {
+        self.hids.iter().find(|hid| hid.face().interface == interface)
     }
 
     /// Pulls the plug, which ends every wait.
@@ -241,7 +272,7 @@ impl Firmware {
     fn serve(&self, requests: &Receiver<Urb>) {
         for urb in requests {
             let done = match self.descriptors.endpoints.hid_of_out(urb.endpoint) {
-                Some(number) => self.output(number, &urb.data).map(|()| Vec::new()),
+                Some(number) => output(self.device.hids.get(number), &urb.data),
                 None => self.control(&urb),
             };
             match done {
@@ -254,20 +285,10 @@ impl Firmware {
         }
     }
 
-    fn output(&self, number: usize, report: &[u8]) -> Transfer<()> {
-        match self.device.hids.get(number) {
-            // The lights of a keyboard.
-            Some(hid) if hid.face().is_keyboard() => Transfer::Done(()),
-            Some(hid) => hid.output(report, Waits::Real),
-            None => Transfer::Stalled,
-        }
-    }
-
     /// A request on endpoint 0 (USB 2.0 §9.3; USB HID 1.11 §7.2; USB CCID 1.1 §5.3).
     fn control(&self, urb: &Urb) -> Transfer<Vec<u8>> {
         let [request_type, request, value_low, value_high, index, ..] = urb.setup;
-        let number = usize::from(index);
-        let hid = self.device.hids.get(number);
+        let hid = self.device.hid(index);
         let nothing = Transfer::Done(Vec::new());
         match (request_type, request) {
             // GET_DESCRIPTOR of the device and of an interface.
@@ -282,7 +303,7 @@ impl Firmware {
             (0x80..=0x82, 0) => Transfer::Done(vec![0, 0]),
             (0x00..=0x02, 1 | 3 | 9 | 11) => nothing,
             // ABORT of the CCID interface: no command is ever stuck.
-            (0x21, 1) if self.device.card.is_some() && number == self.device.hids.len() => nothing,
+            (0x21, 1) if self.device.card.is_some() && index == self.device.card_interface() => nothing,
             // SET_IDLE, SET_PROTOCOL.
             (0x21, 0x0A | 0x0B) if hid.is_some() => nothing,
             // GET_REPORT and SET_REPORT: 2 is an output report, 3 a feature report.
@@ -291,8 +312,17 @@ impl Firmware {
                 Some(hid) => hid.set_feature(&urb.data, Waits::Real).map(|()| Vec::new()),
                 None => Transfer::Stalled,
             },
-            (0x21, 9) if value_high == 2 => self.output(number, &urb.data).map(|()| Vec::new()),
+            (0x21, 9) if value_high == 2 => output(hid, &urb.data),
             _ => Transfer::Stalled,
         }
+    }
+}
+
+fn output(hid: Option<&VirtualHid>, report: &[u8]) -> Transfer<Vec<u8>> {
+    match hid {
+        // The lights of a keyboard.
+        Some(hid) if hid.face().is_keyboard() => Transfer::Done(Vec::new()),
+        Some(hid) => hid.output(report, Waits::Real).map(|()| Vec::new()),
+        None => Transfer::Stalled,
     }
 }

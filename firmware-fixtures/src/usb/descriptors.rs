@@ -1,6 +1,6 @@
 //! What a device says of itself when it is plugged in (USB 2.0 §9.6; USB HID 1.11 §6.2.1; USB CCID 1.1 §5.1).
 //!
-//! Endpoints: HID interface n has number n + 1 in both directions; the card has two more, for bulk transfers and for
+//! Endpoints: the n-th HID interface has number n, counted from 1, in both directions; the card has two more, for bulk transfers and for
 //! interrupts. A keyboard has no endpoint for output reports: they come by `SET_REPORT`.
 
 use super::UsbDevice;
@@ -100,7 +100,7 @@ fn configuration(device: &UsbDevice, endpoints: Endpoints) -> Vec<u8> {
         let keyboard = u8::from(face.is_keyboard());
         let out = !face.is_keyboard();
         // HID; boot interface and keyboard, or neither.
-        all.extend([9, 4, number as u8, 0, 1 + u8::from(out), 3, keyboard, keyboard, 0]);
+        all.extend([9, 4, face.interface, 0, 1 + u8::from(out), 3, keyboard, keyboard, 0]);
         // HID 1.11, no country, one report descriptor.
         all.extend([9, 0x21, 0x11, 0x01, 0, 1, 0x22]);
         all.extend((face.descriptor.len() as u16).to_le_bytes());
@@ -112,7 +112,7 @@ fn configuration(device: &UsbDevice, endpoints: Endpoints) -> Vec<u8> {
     }
     if device.card.is_some() {
         // Smart card, no subclass, bulk transfers.
-        all.extend([9, 4, device.hids.len() as u8, 0, 3, 0x0B, 0, 0, 0]);
+        all.extend([9, 4, device.card_interface(), 0, 3, 0x0B, 0, 0, 0]);
         all.extend(CCID);
         all.extend(endpoint(endpoints.bulk().0, 2, MAX_PACKET as u8, 0));
         all.extend(endpoint(endpoints.bulk().1, 2, MAX_PACKET as u8, 0));

@@ -1,0 +1,56 @@
+//! The suite for every emulated HID token, each as a USB device of its own: the table of models, hidapi, hidraw,
+//! usbhid and back. A new row in `specimens.rs` is run here by itself.
+
+use firmware_fixtures::specimen::Door;
+use firmware_fixtures::usb::{PluggedIn, UsbDevice};
+use fobd_drivers::transport::hid::HidBus;
+use fobd_drivers::transport::{Bus, Candidate, Watch};
+
+use super::guest::{Guest, wait, wait_for};
+use crate::specimens::{Row, rows};
+use crate::suite::Socket;
+use crate::suite::cases::conformance;
+use crate::suite::sweep::{Depth, sweep};
+
+/// A port of the machine for HID tokens.
+struct Port {
+    watch: Box<dyn Watch>,
+    inserted: Option<PluggedIn>,
+}
+
+impl Socket for Port {
+    fn plug(&mut self, door: &Door) -> (Box<dyn Bus>, Candidate) {
+        let Door::Hid(hid) = door else { panic!("not a HID token") };
+        self.inserted = None;
+        wait_for(&mut *self.watch, 0);
+        self.inserted = Some(UsbDevice::of_hid(hid).plug_in().unwrap());
+        let candidate = wait(&mut *self.watch, "the token", |now| now.first().cloned());
+        (Box::new(HidBus::new()), candidate)
+    }
+}
+
+fn for_each_hid_token(mut work: impl FnMut(&Row, &mut dyn Socket)) {
+    let _guest = Guest::enter();
+    let mut port = Port { watch: HidBus::new().watch().unwrap(), inserted: None };
+    for row in rows() {
+        if matches!((row.make)().door(), Door::Hid(_)) {
+            work(&row, &mut port);
+        }
+    }
+}
+
+#[test]
+fn every_hid_token_conforms() {
+    for_each_hid_token(|row, socket| conformance(row.driver, &*row.make, socket));
+}
+
+#[test]
+fn a_fault_of_each_kind_leaves_the_old_or_the_new_or_says_so() {
+    let mut drivers = Vec::new();
+    for_each_hid_token(|row, socket| {
+        if !drivers.contains(&row.driver) {
+            drivers.push(row.driver);
+            assert!(sweep(row.driver, &*row.make, socket, Depth::Sample) > 5);
+        }
+    });
+}
