@@ -15,9 +15,9 @@ use fobd_drivers::transport::{Bus, Candidate, TransportError, Watch};
 
 use super::guest::{Guest, PULL, Pcscd, at_once, wait};
 use super::parrot::keyboard;
+use crate::suite::Socket;
 use crate::suite::cases::conformance;
 use crate::suite::sweep::{Depth, sweep};
-use crate::suite::{NOW, Socket};
 
 /// A YubiKey 5 with OTP and CCID.
 const YUBIKEY: (u16, u16) = (0x1050, 0x0405);
@@ -113,11 +113,7 @@ fn a_key_pulled_in_mid_command_is_gone_at_once() {
         let patient = PULL * 2;
         card.set_human(Human::TouchesAfter(patient));
         let passcode = token.calculate(&slot, MovingFactor::OnToken, &Unattended).unwrap();
-        assert_eq!(
-            Some(passcode.expose().to_owned()),
-            ["755224", "287082"].get(round as usize).map(|s| (*s).to_owned())
-        );
+        assert_eq!(passcode.expose(), ["755224", "287082"][round as usize]);
         assert_eq!(specimen.stored()[0].1.counter, round + 1);
-        let _ = NOW;
     }
 }

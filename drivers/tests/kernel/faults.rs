@@ -17,7 +17,7 @@ const CALLS: [Call; 4] = [
     ("write", |wire| wire.write(&[7; 64]).map(|()| Vec::new())),
     ("read", |wire| {
         wire.write(&[7; 64])?;
-        Ok(wire.read(Duration::from_secs(5))?.unwrap_or_default())
+        Ok(wire.read(Duration::from_secs(1))?.unwrap_or_default())
     }),
 ];
 
@@ -36,8 +36,9 @@ fn struck(
     device.with_chip(|parrot: &mut Parrot| parrot.feature = vec![7; 8]);
     device.plan(Fault { at: u64::from(call.0 == "read"), kind });
     let told = call.1(&mut *connection);
-    assert_eq!(device.faults_left(), 0, "{way:?} {} {kind:?}: not reached", call.0);
     let then = connection.get_feature(8);
+    // An output report to uhid is on its way only; the next request is served after it.
+    assert_eq!(device.faults_left(), 0, "{way:?} {} {kind:?}: not reached", call.0);
     drop(inserted);
     wait_for(&mut *watch, 0);
     (told, then)
@@ -108,9 +109,10 @@ fn late_short_and_garbled_reports_arrive_as_they_are() {
         }
         let (short, _) = struck(way, get_feature, FaultKind::Truncate(5));
         assert_eq!(short, Ok(vec![7; 5]), "{way:?}");
-        // hidraw fills up input reports that are too short.
+        // Linux drops input reports that are too short; before 2026 it filled them up.
         let (short, _) = struck(way, read, FaultKind::Truncate(5));
         let short = short.unwrap();
-        assert!(short.starts_with(&[7; 5]) && short[5..].iter().all(|byte| *byte == 0), "{way:?}: {short:?}");
+        let filled = short.starts_with(&[7; 5]) && short[5..].iter().all(|byte| *byte == 0);
+        assert!(short.is_empty() || filled, "{way:?}: {short:?}");
     }
 }

@@ -79,9 +79,11 @@ pub(super) fn wait<T>(
         if let Some(found) = found(&candidates) {
             return found;
         }
-        let left = PATIENCE.checked_sub(start.elapsed());
-        let left = left.unwrap_or_else(|| panic!("never seen: {what}; but {candidates:?}"));
-        watch.wait_for_change(left).unwrap();
+        let left = PATIENCE.saturating_sub(start.elapsed());
+        if !watch.wait_for_change(left).unwrap() {
+            let now = watch.candidates().unwrap();
+            panic!("{what} was never told; told were {candidates:?}, now there are {now:?}");
+        }
     }
 }
 
