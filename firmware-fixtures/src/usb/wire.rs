@@ -27,6 +27,8 @@ pub(super) const IN: u8 = 0x80;
 
 /// The device stalls.
 pub(super) const EPIPE: i32 = 32;
+/// The device does not answer, not even with NAK (`Documentation/driver-api/usb/error-codes.rst`).
+const EPROTO: i32 = 71;
 /// The transfer was taken back.
 const ECONNRESET: i32 = 104;
 
@@ -85,9 +87,15 @@ impl Wire {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pulls the plug.
+    /// Pulls the plug. Transfers under way fail first, as a host controller lets them; by itself `vhci_hcd` keeps
+    /// those on endpoint 0 until their time limit.
     pub(super) fn close(&self) {
-        self.state().closed = true;
+        let mut state = self.state();
+        state.closed = true;
+        for Open { number, .. } in std::mem::take(&mut state.open) {
+            let _ = returned(&self.socket, number, -EPROTO, 0, &[]);
+        }
+        drop(state);
         self.changed.notify_all();
         // The kernel may have closed it already.
         let _ = self.socket.shutdown(Shutdown::Both);
@@ -258,8 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn pulling_the_plug_ends_every_wait() {
-        let (wire, host) = Wire::pair().unwrap();
+    fn pulling_the_plug_ends_every_wait_and_every_transfer() {
+        let (wire, mut host) = Wire::pair().unwrap();
+        host.write_all(&submit(1, 1, 2, 8)).unwrap();
+        wire.receive().unwrap();
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| wire.wait_for_reader(0x81));
             let bus = scope.spawn(|| wire.receive().is_err());
@@ -267,6 +277,7 @@ mod tests {
             assert!(!reader.join().unwrap() && bus.join().unwrap());
         });
         assert!(wire.is_closed());
+        assert_eq!(reply(&host), ([RET_SUBMIT, 1, (-EPROTO) as u32, 0], Vec::new()));
         assert_eq!((&host).read(&mut [0; 1]).unwrap(), 0);
     }
 }
