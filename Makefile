@@ -13,12 +13,9 @@ test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
 	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
-# In the guest nothing can be compiled, and in the time limit nothing should be.
 test-kernel: ## run the tests that need a kernel with USB, in one of their own (built once, in some minutes)
 	@scripts/setup.sh kernel
-	@scripts/kernel/build.sh >/dev/null
-	RIG_TIMEOUT=900 cargo test --package fobd-drivers --features hid,pcsc --test kernel --locked \
-	  --config 'target."cfg(all())".runner="$(CURDIR)/scripts/kernel/run.sh"' -- kernel::
+	scripts/kernel/test.sh
 
 bench: ## print how fast it is beside references of the same run (BENCH_TOKENS=1000000, BENCH_ONLY=search)
 	@scripts/setup.sh test

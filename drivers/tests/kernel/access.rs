@@ -25,10 +25,14 @@ fn a_token_in_use_by_another_fobd_is_busy() {
     let mut watch = bus.watch().unwrap();
     let _inserted = Way::Uhid.insert(&parrot("1")).unwrap();
     let candidates = wait_for(&mut *watch, 1);
-    let first = open(&bus, &candidates[0]);
-    assert_eq!(refusal(&super::parrot::bus(), &candidates[0]), TransportError::Busy);
+    let (first, mut second) = (open(&bus, &candidates[0]), open(&bus, &candidates[0]));
+    let other = super::parrot::bus();
+    assert_eq!(refusal(&other, &candidates[0]), TransportError::Busy);
     drop(first);
-    open(&super::parrot::bus(), &candidates[0]).set_feature(&[1; 8]).unwrap();
+    second.set_feature(&[1; 8]).unwrap();
+    assert_eq!(refusal(&other, &candidates[0]), TransportError::Busy);
+    drop(second);
+    open(&other, &candidates[0]).set_feature(&[2; 8]).unwrap();
 }
 
 /// What the other process does: opens the only token, says how that went.
