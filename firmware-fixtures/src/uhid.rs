@@ -6,13 +6,13 @@
 //!
 //! | event | fields, by offset |
 //! |---|---|
-//! | `CREATE2` | name[128] 4, phys[64] 132, uniq[64] 196, `rd_size` u16 260, bus u16 262, vendor u32 264, product u32 268, version u32 272, country u32 276, `rd_data` 280 |
-//! | `INPUT2` | size u16 4, data 6 |
-//! | `OUTPUT` | data[4096] 4, size u16 4100, rtype u8 4102 |
-//! | `GET_REPORT` | id u32 4, rnum u8 8, rtype u8 9 |
-//! | `GET_REPORT_REPLY` | id u32 4, err u16 8, size u16 10, data 12 |
-//! | `SET_REPORT` | id u32 4, rnum u8 8, rtype u8 9, size u16 10, data 12 |
-//! | `SET_REPORT_REPLY` | id u32 4, err u16 8 |
+//! | `CREATE2` | name, 128 bytes, 4; phys, 64, 132; uniq, 64, 196; `rd_size` u16 260; bus u16 262; vendor u32 264; product u32 268; version u32 272; country u32 276; `rd_data` 280 |
+//! | `INPUT2` | size u16 4; data 6 |
+//! | `OUTPUT` | data, 4096 bytes, 4; size u16 4100; rtype u8 4102 |
+//! | `GET_REPORT` | id u32 4; rnum u8 8; rtype u8 9 |
+//! | `GET_REPORT_REPLY` | id u32 4; err u16 8; size u16 10; data 12 |
+//! | `SET_REPORT` | id u32 4; rnum u8 8; rtype u8 9; size u16 10; data 12 |
+//! | `SET_REPORT_REPLY` | id u32 4; err u16 8 |
 //!
 //! Feature reports pass as they are between hidraw and program, so it is the program that adds and takes away the
 //! report id 0, as usbhid does for devices on USB. A refusal reaches the host as EIO whatever the error was; so does
