@@ -1,9 +1,9 @@
 # `make` alone lists the targets.
-.PHONY: help demo test bench lint fmt setup
+.PHONY: help demo test test-kernel bench lint fmt setup
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## do the main job with an emulated YubiKey (KEEP=1 leaves it running, TOKEN=real uses a real key)
 	@scripts/setup.sh demo
@@ -13,6 +13,10 @@ test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
 	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
+test-kernel: ## run the tests that need a kernel with USB, in one of their own (built once, in some minutes)
+	@scripts/setup.sh kernel
+	scripts/kernel/test.sh
+
 bench: ## print how fast it is beside references of the same run (BENCH_TOKENS=1000000, BENCH_ONLY=search)
 	@scripts/setup.sh test
 	cargo bench --locked --bench bench
@@ -21,6 +25,7 @@ lint: ## check formatting, lints, docs and dependencies
 	@scripts/setup.sh demo
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package fobd-drivers --features hid,pcsc --test kernel --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
 	else echo "cargo-deny is not installed: tests/dependencies.rs checks the licences instead"; fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need on Debian and Ubuntu; on other systems it names the packages.
-# usage: scripts/setup.sh [demo|test]     (test adds what only the tests use)
+# usage: scripts/setup.sh [demo|test|kernel]     (test and kernel add what only those tests use)
 # Run it as yourself: it asks sudo for the system's packages only. All else goes into .cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,16 @@ case $what in
     packages+=(curl libpython3-dev python3 python3-venv strace)
     tools+=(curl python3 strace)
     ;;
-  *) echo "usage: scripts/setup.sh [demo|test]" >&2; exit 2 ;;
+  kernel)
+    # To build the kernel; and what runs in it.
+    packages+=(bc bison flex make perl xz-utils libccid udev yubikey-personalization)
+    tools+=(bc bison flex make perl xz busybox udevadm ykinfo)
+    # busybox-static would push out busybox, which will do.
+    command -v busybox >/dev/null || packages+=(busybox-static)
+    # On other systems the source comes from kernel.org.
+    apt-cache show linux-source-6.12 >/dev/null 2>&1 || packages+=(curl)
+    ;;
+  *) echo "usage: scripts/setup.sh [demo|test|kernel]" >&2; exit 2 ;;
 esac
 PATH=$PATH:/usr/sbin:/sbin
 

@@ -47,6 +47,14 @@ pub struct HidFace {
     pub report_length: usize,
 }
 
+impl HidFace {
+    /// Whether the system takes it for a keyboard: its output reports are then lights.
+    #[must_use]
+    pub fn is_keyboard(&self) -> bool {
+        self.usage == (1, 6)
+    }
+}
+
 /// The inside of an emulated HID device, without threads and wires. It reads no clock: the [`Moment`] says how late
 /// it is and what the human did.
 pub trait HidChip: Any + Send {
@@ -388,7 +396,8 @@ impl Report for Vec<u8> {
 }
 
 impl<T> Transfer<T> {
-    fn map<U>(self, map: impl FnOnce(T) -> U) -> Transfer<U> {
+    /// The same transfer with something else brought back.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Transfer<U> {
         match self {
             Self::Done(value) => Transfer::Done(map(value)),
             Self::Stalled => Transfer::Stalled,

@@ -26,6 +26,8 @@ pub mod single_profile;
 pub mod slim;
 pub mod specimen;
 pub mod status;
+pub mod uhid;
+pub mod usb;
 pub mod vpcd;
 
 mod entropy;

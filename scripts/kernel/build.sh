@@ -17,6 +17,11 @@ if [ -n "${RIG_LINUX:-}" ]; then
   exit
 fi
 
+if [ "$(uname -m)" != x86_64 ]; then
+  echo "error: user-mode Linux runs on x86-64 only, and this is $(uname -m)" >&2
+  exit 1
+fi
+
 release=6.12
 checksum=b1a2562be56e42afb3f8489d4c2a7ac472ac23098f1ef1c1e40da601f54625eb
 package=linux-source-$release

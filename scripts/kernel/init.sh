@@ -39,7 +39,8 @@ busybox ifconfig lo 127.0.0.1 up
 /lib/systemd/systemd-udevd --daemon 2>/run/udevd.log
 { read -r cwd; } </run/rig/visible
 cd "$cwd" || exit
-bash /run/rig/command
-echo $? >/run/rig/status
+# By a pipe: programs need not take the console for somebody's terminal.
+bash /run/rig/command | cat
+echo "${PIPESTATUS[0]}" >/run/rig/status
 sync
 busybox poweroff -f

@@ -1,9 +1,9 @@
 //! HID interfaces through hidraw on Linux. The only file that names the `hidapi` crate.
 //!
 //! Listing reads sysfs and opens nothing. Only interfaces in the table of models are listed, and `open` refuses all
-//! others: a HID interface may be anybody's keyboard. Whoever opens one keeps an advisory lock on its node
-//! (`flock`), so that a second fobd finds it busy instead of mixing its reports into the first one's; clients of
-//! other makers do not ask for that lock.
+//! others: a HID interface may be anybody's keyboard. A bus keeps an advisory lock (`flock`) on the node of every
+//! interface that it has open, so that a second fobd finds it busy instead of mixing its reports into the first one's;
+//! clients of other makers do not ask for that lock.
 //!
 //! hidapi has no notification of changes. The kernel makes and removes nodes in `/dev`, so the watch waits for that
 //! with inotify (see `nodes`): no polling, and no privilege needed as some containers demand for netlink.
@@ -20,7 +20,7 @@ mod nodes;
 use std::ffi::CString;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct HidBus {
     models: Option<&'static [Model]>,
     /// The crate enumerates when this is made, so it is made once.
     api: OnceLock<HidApi>,
+    /// Locked nodes that are open, by attachment.
+    locks: Mutex<Vec<(u32, Weak<File>)>>,
 }
 
 impl HidBus {
@@ -72,6 +74,26 @@ impl HidBus {
         let api = HidApi::new().map_err(|error| failure("hid_init", &said(&error)))?;
         Ok(self.api.get_or_init(|| api))
     }
+
+    /// The lock on this node: the one that another connection of this bus holds, or a new one.
+    fn lock(&self, hid: &HidCandidate) -> Result<Arc<File>, TransportError> {
+        // Before the list is taken, since this may take a while.
+        let node = open_node(&hid.path)?;
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|(_, lock)| lock.strong_count() > 0);
+        let held = locks.iter().find(|(attachment, _)| *attachment == hid.attachment);
+        if let Some(lock) = held.and_then(|(_, lock)| lock.upgrade()) {
+            return Ok(lock);
+        }
+        match node.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TransportError::Busy),
+            Err(TryLockError::Error(error)) => return Err(failure("flock", &errno(&error))),
+        }
+        let lock = Arc::new(node);
+        locks.push((hid.attachment, Arc::downgrade(&lock)));
+        Ok(lock)
+    }
 }
 
 impl Bus for HidBus {
@@ -91,12 +113,7 @@ impl Bus for HidBus {
             return Err(TransportError::AccessDenied { detail: format!("{} is no known token", hid.path) });
         }
         let path = CString::new(hid.path.as_str()).map_err(|_| gone("node with a zero byte"))?;
-        let lock = open_node(&hid.path)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TransportError::Busy),
-            Err(TryLockError::Error(error)) => return Err(failure("flock", &errno(&error))),
-        }
+        let lock = self.lock(hid)?;
         let device = self.api()?.open_path(&path).map_err(|error| failure("open", &said(&error)))?;
         // The node may have changed hands since it was listed. Its number never comes back, so if it is here now, it
         // was here when the node was opened.
@@ -186,7 +203,7 @@ fn candidate(path: &str, attachment: u32, info: &DeviceInfo) -> HidCandidate {
 struct HidrawConnection {
     device: HidDevice,
     /// Holds the advisory lock.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 /// A report with the id in front that says "not numbered". It may carry a secret.

@@ -34,6 +34,10 @@ const LISTING_INTERVAL: Duration = Duration::from_secs(1);
 /// How many readers libpcsclite waits for at once (`PCSCLITE_MAX_READERS_CONTEXTS`); pcscd has room for as many.
 const MAX_STATES: usize = 16;
 
+/// The same as [`LISTING_INTERVAL`] while a reader is starting. It has no state yet then, which libpcsclite takes for
+/// not knowing its state, and so tells no change from it.
+const STARTING_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Room for one response: more than any short APDU, and more than a `YubiKey` can say at once.
 const RESPONSE_ROOM: usize = 4096;
 
@@ -165,15 +169,16 @@ impl Watch for PcscWatch {
         let start = Instant::now();
         loop {
             let left = timeout.saturating_sub(start.elapsed());
-            match self.context.get_status_change(left.min(LISTING_INTERVAL), &mut self.states) {
-                Ok(()) => {
+            let starting = self.told.iter().any(|sight| sight.state.is_empty());
+            let interval = if starting { STARTING_INTERVAL } else { LISTING_INTERVAL };
+            match self.context.get_status_change(left.min(interval), &mut self.states) {
+                Ok(()) | Err(Error::Timeout) => {
                     let now = self.states.iter().take(self.told.len()).map(Sight::of);
                     if !now.eq(self.told.iter().cloned()) {
                         return Ok(true);
                     }
                     self.sync();
                 }
-                Err(Error::Timeout) => {}
                 Err(Error::UnknownReader | Error::ReaderUnavailable) => return Ok(true),
                 Err(error) => return Err(failure(Call::Status, error)),
             }
