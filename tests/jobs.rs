@@ -77,6 +77,10 @@ fn a_key_is_listed_with_what_it_can_do_until_it_is_pulled_out() {
             "algorithms": ["SHA1", "SHA256", "SHA512"], "digits": [6, 7, 8],
             "hotp": true, "totp": true, "calculate": true, "touch": true,
         },
+        "interfaces": [{
+            "transport": "virtual", "place": "Yubico YubiKey OTP+FIDO+CCID 00 00", "kind": "contact",
+            "state": "ready", "error": null,
+        }],
     });
     let listed = server.client.ok("device/list", json!({}));
     assert_eq!((&listed["total"], &listed["rows"]), (&json!(1), &json!([row])));

@@ -133,6 +133,20 @@ pub fn kept_for(candidate: &Candidate, driver: &str) -> Option<bool> {
     Some(rows.any(|model| model.driver == driver))
 }
 
+/// Whether two drivers know one model of card between them: what one of them recognised, the other may speak to as
+/// well. For cards that are in no row: a reader may have made up their answers to reset.
+#[must_use]
+pub fn are_akin(one: &str, other: &str) -> bool {
+    let cards_of = |driver: &str| {
+        let driver = driver.to_owned();
+        MODELS
+            .iter()
+            .filter(move |row| row.driver == driver && matches!(row.sight, Sight::Card { .. }))
+            .map(|row| (row.maker, row.model))
+    };
+    cards_of(one).any(|model| cards_of(other).any(|known| known == model))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +177,12 @@ mod tests {
             let row = of(&candidate).find(|model| model.driver == "ykoath");
             assert_eq!(row.map(|model| model.model), model, "{reader} {atr}");
         }
+    }
+
+    #[test]
+    fn a_driver_is_akin_to_those_that_share_a_model_with_it() {
+        assert!(are_akin("ykoath", "ykoath"));
+        assert!(!are_akin("ykoath", "no such driver"));
     }
 
     #[test]

@@ -12,10 +12,12 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::shown::{BusShown, CapabilitiesShown, DeviceShown, DevicesShown, List, SlotShown, TokenShown};
+use super::shown::{
+    BusShown, CapabilitiesShown, DeviceShown, DevicesShown, InterfaceShown, List, SlotShown, TokenShown,
+};
 use crate::access::Caller;
 use crate::app::App;
-use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
+use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView, InterfaceView, Reach};
 use crate::otp::algorithm::Algorithm;
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
@@ -91,13 +93,24 @@ fn show(device: &DeviceView) -> DeviceShown<'_> {
         maker: info.map(|info| info.maker.as_str()),
         model: info.map(|info| info.model.as_str()),
         firmware: info.map(|info| info.firmware.as_str()),
-        transport: device.transport,
+        transport: device.transport(),
         station: None,
-        place: &device.place,
+        place: device.place(),
         state: device.state.as_str(),
         slots: info.and_then(|info| info.capabilities.max_slots),
         capabilities,
+        interfaces: device.interfaces.iter().map(show_interface).collect(),
         error: device.error.as_deref(),
+    }
+}
+
+fn show_interface(interface: &InterfaceView) -> InterfaceShown<'_> {
+    InterfaceShown {
+        transport: interface.transport,
+        place: &interface.place,
+        kind: interface.reach.map(Reach::as_str),
+        state: interface.state.as_str(),
+        error: interface.error.as_deref(),
     }
 }
 

@@ -69,11 +69,11 @@ pub struct DeviceShown<'a> {
     pub(super) model: Option<&'a str>,
     /// Version of its firmware.
     pub(super) firmware: Option<&'a str>,
-    /// How it is reached, such as `pcsc`.
+    /// The bus by which its calls go, such as `pcsc`.
     pub(super) transport: &'a str,
     /// The workstation that lends the port; null for the server itself.
     pub(super) station: Option<&'a str>,
-    /// Where it is plugged in, in the words of the system.
+    /// Where it is plugged in on that bus, in the words of the system.
     pub(super) place: &'a str,
     /// `opening`, `ready`, `busy`, `locked` (it asks for its access code), `ambiguous` (two of one serial) or `failed`.
     pub(super) state: &'a str,
@@ -81,6 +81,24 @@ pub struct DeviceShown<'a> {
     pub(super) slots: Option<u16>,
     /// What it can do.
     pub(super) capabilities: Option<CapabilitiesShown<'a>>,
+    /// Every way by which it is reached; the first one serves its calls.
+    pub(super) interfaces: Vec<InterfaceShown<'a>>,
+    /// Why it failed.
+    pub(super) error: Option<&'a str>,
+}
+
+/// One of the ways by which a device is reached. Two interfaces of one USB key are one device.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct InterfaceShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it is plugged in, in the words of the system.
+    pub(super) place: &'a str,
+    /// `hid`, `contact` (the card interface of a USB key is one) or `contactless`.
+    pub(super) kind: Option<&'a str>,
+    /// As that of a device.
+    pub(super) state: &'a str,
     /// Why it failed.
     pub(super) error: Option<&'a str>,
 }

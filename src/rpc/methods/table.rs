@@ -336,7 +336,11 @@ methods! {
         "capabilities": {
             "algorithms": ["SHA1", "SHA256", "SHA512"], "digits": [6, 7, 8],
             "hotp": true, "totp": true, "calculate": true, "touch": true
-        }
+        },
+        "interfaces": [{
+            "transport": "virtual", "place": "Yubico YubiKey OTP+FIDO+CCID 00 00", "kind": "contact", "state": "ready",
+            "error": null
+        }]
     }], "buses": [{"name": "virtual", "error": null}]}
 
     "device/slots", DeviceRead, device::slots, DeviceSlots => typed_result::<List<SlotShown<'_>>>();
