@@ -2,7 +2,8 @@
 //!
 //! Every driver that matches the candidate is asked, and each that recognises it holds a token with a connection of
 //! its own. A card in the table of models is asked by the drivers of its rows; an unknown one by the card drivers in
-//! order until one recognises it, and then by those that share a model with that one.
+//! order until one recognises it, and then by those that share a model with that one. A HID interface speaks one
+//! protocol, and is held by whoever opened it: it is asked until one driver recognises it.
 //!
 //! Tokens that are gone, or whose service went away, are dropped; while their candidate is still listed, the next
 //! call opens them again. Whatever is open then must answer to the address the call was made for; if it does not, or
@@ -176,10 +177,7 @@ impl Worker {
         let mut found = Vec::new();
         let mut first_error = None;
         for driver in matching(self.shared.drivers, &self.candidate) {
-            if let Some(first) = held.first()
-                && !known
-                && !models::are_akin(first.driver, driver.name())
-            {
+            if held.first().is_some_and(|first| self.is_enough(first.driver, driver.name(), known)) {
                 continue;
             }
             match self.ask_one(driver, &mut reach) {
@@ -204,6 +202,14 @@ impl Worker {
         match reach {
             Some(reach) if !held.is_empty() => Ok(Opened { reach, held, found }),
             _ => Err(first_error.map_or(OpenError::Unrecognised, OpenError::Driver)),
+        }
+    }
+
+    /// Whether one driver need not be asked since another one recognised the candidate.
+    fn is_enough(&self, recognised_by: &str, driver: &str, known: bool) -> bool {
+        match self.candidate {
+            Candidate::Hid(_) => true,
+            Candidate::Card { .. } => !known && !models::are_akin(recognised_by, driver),
         }
     }
 

@@ -60,6 +60,17 @@ fn an_unknown_card_is_asked_until_a_driver_recognises_it() {
 }
 
 #[test]
+fn a_hid_interface_is_asked_until_a_driver_recognises_it() {
+    let world = World::new();
+    world.plug_for("/dev/hidraw0", &["second", "third"], tells("1"), obliging());
+    let devices = Devices::start(vec![world.bus()], world.drivers_named(&["first", "second", "third"]));
+    runtime().block_on(devices.swept());
+    assert_eq!(world.asked("/dev/hidraw0"), ["first", "second"]);
+    assert_eq!(states(&devices), [("second:1".to_owned(), DeviceState::Ready)]);
+    devices.stop();
+}
+
+#[test]
 fn a_driver_that_fails_takes_nothing_from_one_that_works() {
     let world = World::new();
     let calls = AtomicUsize::new(0);
