@@ -21,7 +21,7 @@ use fobd_drivers::transport::{Connection, Interface};
 
 pub mod events;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod handle;
 mod queue;
 pub mod registry;

@@ -20,6 +20,7 @@ pub mod random;
 pub mod reset;
 pub mod set;
 pub mod shown;
+mod slots;
 pub mod sync;
 pub mod verify;
 

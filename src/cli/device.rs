@@ -94,8 +94,8 @@ pub struct ProgramArgs {
     /// Program this token of the inventory.
     #[arg(long, value_name = "SERIAL")]
     token: Option<String>,
-    /// The slot to write; the server chooses a free one without this.
-    #[arg(long, value_name = "NAME")]
+    /// The slot to write, a name or a number as the device has them; the server chooses a free one without this.
+    #[arg(long, value_name = "SLOT")]
     slot: Option<String>,
     /// Assign the token to this user.
     #[arg(long, value_name = "DOMAIN\\LOGIN")]

@@ -105,6 +105,7 @@ pub struct InterfaceShown<'a> {
 
 /// What a device can do.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct CapabilitiesShown<'a> {
     /// Hash functions: `SHA1`, `SHA256`, `SHA512`.
@@ -115,10 +116,28 @@ pub struct CapabilitiesShown<'a> {
     pub(super) hotp: bool,
     /// Whether it does TOTP (RFC 6238).
     pub(super) totp: bool,
-    /// Whether it computes passcodes for the server.
+    /// Whether it computes passcodes for the server; else it shows or types them to people, and a job asks for one.
     pub(super) calculate: bool,
+    /// Whether that is true of TOTP only.
+    pub(super) hotp_by_hand: bool,
     /// Whether it can ask for a touch.
     pub(super) touch: bool,
+    /// Time steps of TOTP in seconds; empty if it takes any.
+    pub(super) timers: &'a [u32],
+    /// Whether it has a clock of its own, which programming sets.
+    pub(super) clock: bool,
+    /// The numbers of its slots; null if slots have names that the caller chooses.
+    pub(super) numbers: Option<NumbersShown>,
+}
+
+/// The numbers of the slots of a device, as its maker counts them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NumbersShown {
+    /// First and last number that takes HOTP; null if there is none.
+    pub(super) hotp: Option<(u8, u8)>,
+    /// First and last number that takes TOTP; null if there is none.
+    pub(super) totp: Option<(u8, u8)>,
 }
 
 /// A slot of a device.
