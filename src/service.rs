@@ -9,6 +9,7 @@ pub mod delete;
 pub mod device;
 pub mod erase;
 pub mod error;
+pub mod events;
 pub mod export;
 pub mod import;
 pub mod inventory;

@@ -22,7 +22,7 @@ use super::shown::{
 use super::slots;
 use crate::access::Caller;
 use crate::app::App;
-use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView, InterfaceView, Reach};
+use crate::devices::{BusView, DeviceError, DeviceId, DeviceState, DeviceView, InterfaceView, Reach};
 use crate::otp::algorithm::Algorithm;
 use crate::otp::credential::Kind as Otp;
 use crate::otp::time::Timestamp;
@@ -71,15 +71,20 @@ pub fn unlock(code: Option<Zeroizing<String>>) -> Option<LockCode> {
 /// Lists what is plugged in.
 #[must_use]
 pub fn list(app: &App) -> Json {
-    let (devices, buses) = (app.devices.list(), app.devices.buses());
-    json!(DevicesShown {
+    json!(shown(&app.devices.list(), &app.devices.buses()))
+}
+
+/// The form of the list on the wire.
+pub(super) fn shown<'a>(devices: &'a [DeviceView], buses: &'a [BusView]) -> DevicesShown<'a> {
+    DevicesShown {
         total: devices.len(),
         rows: devices.iter().map(show).collect(),
         buses: buses.iter().map(|bus| BusShown { name: bus.name, error: bus.error.as_deref() }).collect(),
-    })
+    }
 }
 
-fn show(device: &DeviceView) -> DeviceShown<'_> {
+/// The form of a device on the wire.
+pub(super) fn show(device: &DeviceView) -> DeviceShown<'_> {
     let info = device.info.as_ref();
     let capabilities = info.map(|info| {
         let can = &info.capabilities;

@@ -224,3 +224,47 @@ pub struct CredentialShown<'a> {
     /// All of it as an `otpauth:` address, as apps read it.
     pub(super) uri: &'a str,
 }
+
+/// Everything as it is now, for whoever begins to follow or has missed something. What comes after it may repeat what is
+/// in it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SnapshotShown<'a> {
+    /// `start`; `missed` if the server no longer knows what followed the last event seen; `lagged` if events came faster
+    /// than they were read.
+    pub(super) reason: &'a str,
+    /// What is plugged in, as `device/list` shows it.
+    pub(super) devices: DevicesShown<'a>,
+    /// The jobs that are not at their end, as `job/get` shows them.
+    pub(super) jobs: Vec<JobShown<'a>>,
+}
+
+/// Something is plugged in, and being asked what it is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AttachedShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it is plugged in, in the words of the system.
+    pub(super) place: &'a str,
+}
+
+/// Something is no longer plugged in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DetachedShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it was, in the words of the system.
+    pub(super) place: &'a str,
+    /// The ids of the devices that are gone with it.
+    pub(super) devices: Vec<String>,
+}
+
+/// A device waits for a touch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct TouchShown {
+    /// Its id.
+    pub(super) device: String,
+}
