@@ -8,9 +8,13 @@
 //! A HID interface is told by its USB ids and by the usage of its top-level collection. That decides: what is in
 //! no row is never opened, since it may be anybody's keyboard.
 //!
-//! A key with several interfaces or applets has a row for each driver.
+//! A key with several interfaces or applets has a row for each driver. [`udev`] makes rules of the table, and a test
+//! compares it with the one in README.md; [`products`] has what each driver programs.
 //!
 //! Sources: Info.plist of libccid 1.5.2; the smart-card list of pcsc-tools.
+
+pub mod products;
+pub mod udev;
 
 use crate::transport::{Candidate, HidCandidate};
 

@@ -416,8 +416,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_without_repeating_a_password() {
-        for server in ["", "fobd", "https://127.0.0.1", "ftp://127.0.0.1", "http://", "http://127.0.0.1/?a=b"]
-        {
+        for server in ["", "fobd", "ftp://127.0.0.1", "http://", "http://127.0.0.1/?a=b"] {
             assert!(matches!(Endpoint::parse(server, true), Err(ClientError::BadServer { .. })), "{server}");
         }
         let error = Endpoint::parse("http://me:hush@127.0.0.1", true).unwrap_err();

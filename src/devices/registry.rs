@@ -174,12 +174,16 @@ impl Registry {
         self.set(position, Condition::Busy);
     }
 
-    /// A worker is done with a call on that token; `locked` tells what the call learnt of its lock, if anything.
-    pub fn idle(&mut self, position: Position, id: &DeviceId, locked: Option<bool>) {
+    /// A worker is done with a call on that token; `locked` tells what the call learnt of its lock, if anything, and
+    /// `info` what the token says of itself now: some tell more once they are unlocked. Its address stays.
+    pub fn idle(&mut self, position: Position, id: &DeviceId, locked: Option<bool>, info: &TokenInfo) {
         self.set(position, Condition::Idle);
-        let seen = self.places.get_mut(&position).and_then(|place| place.token_mut(id));
-        if let (Some(seen), Some(locked)) = (seen, locked) {
-            seen.locked = locked;
+        let Some(seen) = self.places.get_mut(&position).and_then(|place| place.token_mut(id)) else { return };
+        seen.locked = locked.unwrap_or(seen.locked);
+        if let Ok(known) = &mut seen.token
+            && known != info
+        {
+            info.clone_into(known);
         }
     }
 

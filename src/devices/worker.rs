@@ -131,7 +131,8 @@ impl Worker {
         self.shared.report(|registry| registry.busy(self.position));
         match job.work.perform(token.token.as_mut()) {
             Aftermath::Fine { locked } => {
-                self.shared.report(|registry| registry.idle(self.position, &job.id, locked));
+                let info = token.token.info();
+                self.shared.report(|registry| registry.idle(self.position, &job.id, locked, info));
             }
             Aftermath::Lost(error) => {
                 tracing::warn!(device = %job.id, place = %self.candidate, %error, "device lost");

@@ -191,8 +191,8 @@ fn the_lock_shows_until_a_call_has_opened_it() {
     assert_eq!(states(&registry)[0].1, DeviceState::Locked);
     registry.busy(1);
     assert_eq!(states(&registry)[0].1, DeviceState::Busy);
-    registry.idle(1, &id("ykoath:77"), Some(false));
-    registry.idle(1, &id("ykoath:77"), None);
+    registry.idle(1, &id("ykoath:77"), Some(false), &info(Some("77")));
+    registry.idle(1, &id("ykoath:77"), None, &info(Some("77")));
     assert_eq!(states(&registry)[0].1, DeviceState::Ready);
 }
 
@@ -251,7 +251,7 @@ fn two_drivers_at_one_place_are_two_devices_that_work_one_at_a_time() {
     registry.busy(1);
     let both = |state| vec![("ykoath:77".to_owned(), state), ("ykotp:77".to_owned(), state)];
     assert_eq!(states(&registry), both(DeviceState::Busy));
-    registry.idle(1, &ids[1], Some(true));
+    registry.idle(1, &ids[1], Some(true), &info(Some("77")));
     let lists = [("ykoath:77".to_owned(), DeviceState::Ready), ("ykotp:77".to_owned(), DeviceState::Locked)];
     assert_eq!(states(&registry), lists);
 }
@@ -381,4 +381,15 @@ fn two_interfaces_without_a_serial_stay_two_devices() {
     opened_by(&mut registry, 2, Reach::Contact, &[("ykotp", None)]);
     let ready = |text: &str| (text.to_owned(), DeviceState::Ready);
     assert_eq!(states(&registry), [ready("ykotp:?1"), ready("ykotp:?2")]);
+}
+
+#[test]
+fn what_a_token_tells_of_itself_later_is_kept_under_its_address() {
+    let mut registry = Registry::new(["hid"]);
+    registry.seen(0, &[hid("hidraw0")], true);
+    opened_by(&mut registry, 1, Reach::Hid, &[("ykotp", Some("77"))]);
+    let later = TokenInfo { firmware: "3.0.4".to_owned(), ..info(None) };
+    registry.idle(1, &id("ykotp:77"), None, &later);
+    assert_eq!(registry.list()[0].info.as_ref(), Some(&later));
+    assert_eq!(registry.resolve(&id("ykotp:77")).unwrap(), 1);
 }

@@ -11,9 +11,15 @@ use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
+use crate::service::catalogue::products;
 use crate::service::error::Kind;
 use crate::service::shown::{CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown};
 use crate::store::objects::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+
+/// The id of the product that the example makes: behind those that come with the program and two of the test's world.
+fn next_product() -> String {
+    format!("p{}", products().len() + 3)
+}
 
 macro_rules! methods {
     ($($name:literal, $permission:ident, $handler:path, $params:ty => $gives:expr; $about:literal
@@ -93,7 +99,7 @@ methods! {
     "Makes a product (token model)." [Exists]
     {"attrs": {
         "name": "Key fob", "manufacturerCode": "EX", "productCode": "FOB", "algorithm": "OATH TOTP", "timer": 60
-    }} => {"id": "p12"}
+    }} => {"id": (next_product())}
 
     "product/get", DirectoryRead, directory::get_product, ProductGet => Shown(&PRODUCT);
     "Shows one product." [ProductNotFound]
