@@ -12,6 +12,7 @@ use crate::otp::repeats::RepeatKey;
 use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
+use crate::service::events::Events;
 use crate::service::{catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub store: Store,
     /// What is plugged in.
     pub devices: Devices,
+    /// What happens to devices and jobs.
+    pub events: Arc<Events>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What all verifies share.
@@ -52,6 +55,10 @@ impl App {
             tracing::warn!("an import was cut off: taking back what it had written");
             chunks::sweep(&store, import).await?;
         }
+        let events = Events::new()?;
+        devices.listen(events.clone());
+        let followed = Arc::clone(&events);
+        store.observe_jobs(Box::new(move |rows| followed.jobs_moved(&rows)));
         let rules = verify::Rules {
             policy: Arc::new(Policy::default()),
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
@@ -60,6 +67,7 @@ impl App {
         Ok(Arc::new(Self {
             store,
             devices,
+            events,
             clock,
             rules,
             logins,

@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod client;
 pub mod device;
 pub mod error;
+mod events;
 pub mod init;
 pub mod job;
 mod output;

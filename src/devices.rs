@@ -1,14 +1,15 @@
 //! The running side of the drivers: what is plugged in, and calls on it.
 //!
-//! One watcher thread per bus only lists. Each candidate that some driver matches has a worker thread with a
-//! queue of its own, so that a slow touch on one token delays no other. [`registry`] is the pure part in the
-//! middle: listings and reports go in, the current list and the changes come out. Services see [`handle::Devices`]
-//! only.
+//! One watcher thread per bus only lists. Each candidate that some driver matches is a place and has a worker thread
+//! with a queue of its own, so that a slow touch on one token delays no other. A place holds a token for each driver
+//! that opens there: one key may speak several protocols. [`registry`] is the pure part in the middle: listings and
+//! reports go in, the current list and the changes come out. Services see [`handle::Devices`] only, and hear of
+//! changes through [`events::Listener`].
 //!
-//! A device is addressed by driver and serial, never by where it is plugged in. The same serial at two places
-//! of one driver is refused at both: one of them is a copy. A token that tells no serial is addressed by
-//! `driver:?number`; numbers are given out at each attachment and never again, so that such an address dies
-//! with the plug instead of moving on to the next token in that reader.
+//! A device is addressed by driver and serial, never by where it is plugged in. Two interfaces of one USB key are one
+//! device; otherwise the same serial at two places of one driver is refused at both: one of them is a copy. A token
+//! that tells no serial is addressed by `driver:?number`; numbers are given out at each attachment and never again, so
+//! that such an address dies with the plug instead of moving on to the next token in that reader.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,9 +17,11 @@ use std::time::Duration;
 
 use fobd_drivers::error::{Error, SlotState};
 use fobd_drivers::token::TokenInfo;
+use fobd_drivers::transport::{Connection, Interface};
 
+pub mod events;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod handle;
 mod queue;
 pub mod registry;
@@ -140,21 +143,85 @@ impl DeviceState {
     }
 }
 
+/// How the tokens at a place are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// A HID interface of a USB device.
+    Hid,
+    /// A card by its contacts; the card interface of a USB key counts as that.
+    Contact,
+    /// A card in a field (NFC).
+    Contactless,
+}
+
+impl Reach {
+    /// The word for it in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hid => "hid",
+            Self::Contact => "contact",
+            Self::Contactless => "contactless",
+        }
+    }
+
+    /// How an open connection reaches its token.
+    #[must_use]
+    pub fn of(connection: &Connection) -> Self {
+        match connection {
+            Connection::Hid(_) => Self::Hid,
+            Connection::Card(card) => match card.interface() {
+                Interface::Contact => Self::Contact,
+                Interface::Contactless => Self::Contactless,
+            },
+        }
+    }
+}
+
 /// One line of the list of devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {
     /// Its address. While it is not open, or if it tells no serial, that is its position.
     pub id: DeviceId,
-    /// The bus it is on, for example `pcsc`.
-    pub transport: &'static str,
-    /// Where it is plugged in, in the words of the system, for example the reader's name.
-    pub place: String,
     /// What it is up to.
     pub state: DeviceState,
     /// What it said of itself when it was last opened.
     pub info: Option<TokenInfo>,
     /// Why it is [`DeviceState::Failed`].
     pub error: Option<String>,
+    /// Where it is plugged in, the interface that serves its calls first; never empty.
+    pub interfaces: Vec<InterfaceView>,
+}
+
+/// One of the places where a device is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceView {
+    /// Number of this attachment.
+    pub position: registry::Position,
+    /// The bus it is on, for example `pcsc`.
+    pub transport: &'static str,
+    /// Where it is plugged in, in the words of the system, for example the reader's name.
+    pub place: String,
+    /// How it is reached, once it was open.
+    pub reach: Option<Reach>,
+    /// What it is up to.
+    pub state: DeviceState,
+    /// Why it is [`DeviceState::Failed`].
+    pub error: Option<String>,
+}
+
+impl DeviceView {
+    /// The bus over which its calls go.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.interfaces.first().map_or("", |interface| interface.transport)
+    }
+
+    /// Where the interface is that serves its calls.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.interfaces.first().map_or("", |interface| interface.place.as_str())
+    }
 }
 
 /// One bus and whether it can be watched.

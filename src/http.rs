@@ -1,6 +1,7 @@
 //! The HTTP surface: routes, who is calling, and limits. What is asked is decided elsewhere.
 
 mod caller;
+mod events;
 mod listener;
 pub mod peer;
 mod serve;
@@ -26,6 +27,7 @@ pub use self::listener::{ListenError, Listener, Protection};
 pub use self::serve::{Limits, serve};
 use crate::access::Caller;
 use crate::app::App;
+use crate::rpc::streams::DEVICE_EVENTS;
 use crate::rpc::{Context, das5, jsonrpc, openrpc};
 use crate::service::error::Kind;
 use crate::service::export;
@@ -42,6 +44,10 @@ const MOST_DISCARDED_BYTES: u64 = 128 * 1024 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/rpc", post(rpc))
+        .route(
+            DEVICE_EVENTS.path,
+            get(events::device_events).head(|| async { StatusCode::METHOD_NOT_ALLOWED }),
+        )
         .route("/das5/rest/{object}/{verb}", post(das5_call))
         .layer(middleware::from_fn(take_whole_body))
         .layer(middleware::from_fn(refuse_large_bodies))

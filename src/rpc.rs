@@ -2,7 +2,7 @@
 //!
 //! A request goes envelope ([`jsonrpc`], [`das5`]) -> [`normalise`] -> [`methods`] -> a typed handler ->
 //! a use case of [`crate::service`]. Handlers touch no raw JSON but what they pass through (`return` lists and
-//! selectors). [`openrpc`] describes the table to programs.
+//! selectors). [`openrpc`] describes the table to programs. [`streams`] is the table of what can be listened to.
 
 pub mod das5;
 mod handlers;
@@ -12,6 +12,7 @@ pub mod normalise;
 pub mod openrpc;
 mod params;
 mod schemas;
+pub mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

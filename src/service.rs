@@ -9,6 +9,7 @@ pub mod delete;
 pub mod device;
 pub mod erase;
 pub mod error;
+pub mod events;
 pub mod export;
 pub mod import;
 pub mod inventory;
@@ -20,6 +21,7 @@ pub mod random;
 pub mod reset;
 pub mod set;
 pub mod shown;
+mod slots;
 pub mod sync;
 pub mod verify;
 

@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
+use crate::model::id::JobId;
 use crate::otp::pin::PinKey;
 use crate::otp::time::{Clock, Timestamp};
 
@@ -182,6 +183,8 @@ impl Location {
 /// An open store. Dropping it finishes what is waiting and closes the file.
 pub struct Store {
     writer: Writer,
+    /// Who is told of jobs that were moved on.
+    observer: Arc<OnceLock<jobs::Observer>>,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
     /// Held as long as the store is open. The system lets go of it when the process ends, however it ends.
@@ -249,8 +252,9 @@ impl Store {
         let vault = Arc::new(Vault::open(&connection, &master).map_err(damaged)?);
         schema::prepare_writer(&mut connection, &path, synchronous).map_err(damaged)?;
         let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
-        let writer = Writer::start(connection, Arc::clone(&vault), clock)?;
-        Ok(Self { writer, readers, vault, _lock: lock })
+        let observer = Arc::default();
+        let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer))?;
+        Ok(Self { writer, observer, readers, vault, _lock: lock })
     }
 
     /// Whether changes reach the disk.
@@ -323,6 +327,12 @@ impl Store {
             .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
     }
 
+    /// Says who is told of jobs that were begun or moved on, once their commit stands and before anybody is answered.
+    /// Only the first one is; called on the writer's thread, so it must be quick.
+    pub fn observe_jobs(&self, observer: jobs::Observer) {
+        let _ = self.observer.set(observer);
+    }
+
     /// Finishes what is waiting and closes the file.
     pub fn stop(&self) {
         self.writer.stop();
@@ -393,6 +403,8 @@ pub struct Tx<'c> {
     reader: Reader<'c>,
     now: Timestamp,
     entries: RefCell<Vec<audit::Entry>>,
+    /// The jobs that were begun or moved on.
+    moved_jobs: RefCell<Vec<JobId>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
 }
@@ -403,6 +415,7 @@ impl<'c> Tx<'c> {
             reader: Reader { connection, vault },
             now,
             entries: RefCell::default(),
+            moved_jobs: RefCell::default(),
             added: RefCell::default(),
         }
     }
@@ -441,10 +454,12 @@ impl<'c> Tx<'c> {
         Ok(self.connection().pragma_update(None, "user_version", version)?)
     }
 
-    /// Writes what was put off to the end of the change: its counts and its audit rows.
-    fn finish(self) -> Result<(), StoreError> {
+    /// Writes what was put off to the end of the change: its counts and its audit rows. Returns the jobs that the
+    /// change has moved on, as they stand now.
+    fn finish(self) -> Result<Vec<jobs::Row>, StoreError> {
         self.count_added()?;
-        audit::append(self.reader.connection, self.now, &self.entries.into_inner())
+        audit::append(self.reader.connection, self.now, &self.entries.into_inner())?;
+        self.moved_jobs.into_inner().into_iter().map(|job| self.reader.job_row(job)).collect()
     }
 }
 

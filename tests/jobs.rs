@@ -1,6 +1,7 @@
 //! Devices and provisioning jobs through the whole server, with emulated keys on a virtual bus.
 
 mod crash;
+mod numbered;
 mod sweep;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use firmware_fixtures::card::{Human, VirtualCard, Waits};
 use firmware_fixtures::credential::{Credential, Kind};
 use firmware_fixtures::fault::{Fault, FaultKind};
 use firmware_fixtures::firmware::Firmware;
+use fobd::devices::DeviceState;
 use fobd_drivers::token::LockCode;
 use serde_json::{Value as Json, json};
 
@@ -75,8 +77,13 @@ fn a_key_is_listed_with_what_it_can_do_until_it_is_pulled_out() {
         "place": "Yubico YubiKey OTP+FIDO+CCID 00 00", "state": "ready", "slots": 32, "error": null,
         "capabilities": {
             "algorithms": ["SHA1", "SHA256", "SHA512"], "digits": [6, 7, 8],
-            "hotp": true, "totp": true, "calculate": true, "touch": true,
+            "hotp": true, "totp": true, "calculate": true, "hotpByHand": false, "touch": true, "timers": [],
+            "clock": false, "numbers": null,
         },
+        "interfaces": [{
+            "transport": "virtual", "place": "Yubico YubiKey OTP+FIDO+CCID 00 00", "kind": "contact",
+            "state": "ready", "error": null,
+        }],
     });
     let listed = server.client.ok("device/list", json!({}));
     assert_eq!((&listed["total"], &listed["rows"]), (&json!(1), &json!([row])));
@@ -342,7 +349,7 @@ fn what_a_key_cannot_do_is_refused_before_anything_is_stored() {
     let plain = json!({});
     assert_eq!(
         refused("ykoath:1", product("D10"), plain.clone()),
-        "YubiKey 5 NFC (5.4.3) cannot do 10 digits"
+        "`digits` is 10, and YubiKey 5 NFC (5.4.3) can do 6, 7, 8"
     );
     refused("ykoath:1", product("D9"), plain.clone());
     refused("ykoath:2", product("S512"), plain.clone());
@@ -403,9 +410,10 @@ fn a_key_with_an_access_code_takes_calls_that_bring_it() {
         client.call(method, params)
     };
     for method in ["device/slots", "device/program"] {
-        for code in [None, Some("wrong")] {
+        let refusals = [(None, ("device.locked", 1062)), (Some("wrong"), ("device.wrong_code", 1067))];
+        for (code, expected) in refusals {
             let error = call(method, code).expect_err("the key is locked");
-            assert_eq!((error.kind.as_str(), error.code), ("device.locked", 1062), "{method} {code:?}");
+            assert_eq!((error.kind.as_str(), error.code), expected, "{method} {code:?}");
         }
     }
     assert_eq!(stored(client), (json!(0), json!(0)));

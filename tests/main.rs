@@ -11,6 +11,7 @@ mod concurrency;
 mod crash;
 mod dependencies;
 mod durability;
+mod events;
 mod formats;
 mod jobs;
 mod jsonrpc;

@@ -4,6 +4,7 @@ pub mod client;
 pub mod in_process;
 pub mod program;
 pub mod raw;
+pub mod scripted;
 
 use std::time::{Duration, Instant};
 

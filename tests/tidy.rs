@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fobd_drivers::models::{MODELS, Sight};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -150,6 +152,40 @@ fn the_readme_is_short_and_names_targets_that_exist_and_the_reference_names_ever
     for method in fobd::rpc::methods::METHODS {
         let heading = format!("\n### `{}`\n", method.name);
         assert!(reference.contains(&heading), "docs/api.md does not name {}", method.name);
+    }
+}
+
+/// The table of models as README.md has it: each token once, with its drivers and how these reach it.
+fn tokens() -> String {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for model in MODELS {
+        let how = match model.sight {
+            Sight::Card { .. } => format!("smart card, USB or NFC (`{}`)", model.driver),
+            Sight::Hid { .. } => format!("USB HID (`{}`)", model.driver),
+        };
+        let name = format!("{} {}", model.maker, model.model);
+        match rows.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, ways)) if ways.contains(&how) => {}
+            Some((_, ways)) => ways.push(how),
+            None => rows.push((name, vec![how])),
+        }
+    }
+    let rows: String =
+        rows.iter().map(|(name, ways)| format!("| {name} | {} |\n", ways.join(", "))).collect();
+    format!("\n| token | reached as |\n|---|---|\n{rows}")
+}
+
+#[test]
+fn the_readme_lists_the_tokens_of_the_table_of_models() {
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (head, rest) = readme.split_once("<!-- models").unwrap();
+    let (mark, rest) = rest.split_once("-->").unwrap();
+    let (kept, tail) = rest.split_once("<!-- /models -->").unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, format!("{head}<!-- models{mark}-->{}<!-- /models -->{tail}", tokens())).unwrap();
+    } else {
+        assert!(kept == tokens(), "run `UPDATE=1 cargo test --test main the_readme_lists`");
     }
 }
 

@@ -8,9 +8,13 @@
 //! A HID interface is told by its USB ids and by the usage of its top-level collection. That decides: what is in
 //! no row is never opened, since it may be anybody's keyboard.
 //!
-//! A key with several interfaces or applets has a row for each driver.
+//! A key with several interfaces or applets has a row for each driver. [`udev`] makes rules of the table, and a test
+//! compares it with the one in README.md; [`products`] has what each driver programs.
 //!
 //! Sources: Info.plist of libccid 1.5.2; the smart-card list of pcsc-tools.
+
+pub mod products;
+pub mod udev;
 
 use crate::transport::{Candidate, HidCandidate};
 
@@ -165,6 +169,20 @@ pub fn kept_for(candidate: &Candidate, driver: &str) -> Option<bool> {
     Some(rows.any(|model| model.driver == driver))
 }
 
+/// Whether two drivers know one model of card between them: what one of them recognised, the other may speak to as
+/// well. For cards that are in no row: a reader may have made up their answers to reset.
+#[must_use]
+pub fn are_akin(one: &str, other: &str) -> bool {
+    let cards_of = |driver: &str| {
+        let driver = driver.to_owned();
+        MODELS
+            .iter()
+            .filter(move |row| row.driver == driver && matches!(row.sight, Sight::Card { .. }))
+            .map(|row| (row.maker, row.model))
+    };
+    cards_of(one).any(|model| cards_of(other).any(|known| known == model))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +216,12 @@ mod tests {
             let row = of(&candidate).find(|model| ["ykoath", "nk3"].contains(&model.driver));
             assert_eq!(row.map(|model| model.model), model, "{reader} {atr}");
         }
+    }
+
+    #[test]
+    fn a_driver_is_akin_to_those_that_share_a_model_with_it() {
+        assert!(are_akin("ykoath", "ykoath"));
+        assert!(!are_akin("ykoath", "no such driver"));
     }
 
     #[test]

@@ -113,6 +113,16 @@ impl Logins {
         }
     }
 
+    /// Whether an operator who logged in some time ago still may do what the role allowed then.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nobody can tell.
+    pub async fn still_holds(&self, store: &Store, caller: &Caller) -> Result<bool, StoreError> {
+        let (name, role) = (caller.name.clone(), caller.role);
+        let operator = store.read(move |reader| reader.operator(&name)).await?;
+        Ok(operator.is_some_and(|operator| !operator.disabled && operator.role == role))
+    }
+
     /// The map is keyed by this MAC, so that memory holds no password and a look-up compares no secret bytes.
     fn mac(&self, credentials: &Credentials) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.key).expect("HMAC takes keys of any length");

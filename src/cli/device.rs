@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{AccessCodeArgs, PinArgs};
 use super::error::{CliError, Outcome};
-use super::job;
 use super::output::{self, Column, column};
 use super::selector::{self, Product, User};
 use super::session::{Session, put};
+use super::{events, job};
 
 const DEVICES: &[Column] = &[
     column("DEVICE", "id"),
@@ -49,6 +49,11 @@ pub enum DeviceCommand {
     },
     /// Make a secret in the server, write it into a device and prove it.
     Program(ProgramArgs),
+    /// Tell what happens to devices and jobs, until Ctrl-C; with --json a line of JSON for each event.
+    #[command(
+        after_help = "Example:\n  fobd device watch --json | jq -r 'select(.event == \"touch\").data.device'"
+    )]
+    Watch,
     /// Let a device compute a passcode. An HOTP slot counts on.
     #[command(after_help = "Example:\n  fobd device calculate ykoath:12345678 acme-7")]
     Calculate {
@@ -94,8 +99,8 @@ pub struct ProgramArgs {
     /// Program this token of the inventory.
     #[arg(long, value_name = "SERIAL")]
     token: Option<String>,
-    /// The slot to write; the server chooses a free one without this.
-    #[arg(long, value_name = "NAME")]
+    /// The slot to write, a name or a number as the device has them; the server chooses a free one without this.
+    #[arg(long, value_name = "SLOT")]
     slot: Option<String>,
     /// Assign the token to this user.
     #[arg(long, value_name = "DOMAIN\\LOGIN")]
@@ -130,9 +135,11 @@ impl DeviceCommand {
                 session.table("device/slots", &result, SLOTS)
             }
             Self::Program(args) => args.run(session),
+            Self::Watch => events::watch(session),
             Self::Calculate { device, slot, access_code } => {
                 let method = "device/calculate";
-                let result = session.call(method, &params(device, Some(slot), access_code)?)?;
+                let params = params(device, Some(slot), access_code)?;
+                let result = session.call_prompting(method, &params, device)?;
                 let passcode =
                     result["passcode"].as_str().ok_or(CliError::Reply { method, member: "passcode" })?;
                 let line = format!("{}\n", output::printable(passcode));
@@ -143,9 +150,10 @@ impl DeviceCommand {
                     confirm(session, &format!("Erase slot {slot} of {device}? Type yes: "))?;
                 }
                 let method = "device/erase";
-                let job = session.call(method, &params(device, Some(slot), access_code)?)?;
+                let params = params(device, Some(slot), access_code)?;
+                let job = session.call_prompting(method, &params, device)?;
                 let done = format!("erased slot {slot} of {device}\n");
-                job::follow(session, method, job, None, |_| done)
+                job::follow(session, method, job, job::Following::default(), |_| done)
             }
         }
     }
@@ -170,8 +178,11 @@ impl ProgramArgs {
             params["attrs"] = Value::Object(attrs);
         }
         let method = "device/program";
+        // Listens before it asks, so that nothing is missed.
+        let ear = session.ear();
         let job = session.call(method, &params)?;
-        job::follow(session, method, job, self.wait.map(Duration::from_secs), |job| {
+        let following = job::Following { ear, patience: self.wait.map(Duration::from_secs) };
+        job::follow(session, method, job, following, |job| {
             format!("ready: token {}\n", output::printable(job["token"]["serial"].as_str().unwrap_or("?")))
         })
     }

@@ -1,8 +1,8 @@
 //! `fobd job`: following what the server does to a device.
 //!
-//! A job belongs to the server: it goes on when the client goes away, by Ctrl-C or otherwise. The client asks
-//! for its state four times a second, tells each new state once, and asks for the passcode where the device
-//! cannot tell it to the server.
+//! A job belongs to the server: it goes on when the client goes away, by Ctrl-C or otherwise. The client hears of its
+//! states from the stream of events, or asks for them four times a second where there is none, tells each new state
+//! once, and asks for the passcode where the device cannot tell it to the server.
 
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::error::{CliError, Outcome};
+use super::events::{Ear, Heard};
 use super::output;
-use super::session::Session;
+use super::session::{Session, TOUCH_NOW};
+
+/// Between two looks at a job that is listened to.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often somebody may mistype the passcode of a new credential.
 const TRIES: u32 = 3;
@@ -60,18 +64,30 @@ fn state_line(result: &Value) -> String {
     format!("{}\n", output::printable(result["state"].as_str().unwrap_or("done")))
 }
 
+/// How a job is followed.
+#[derive(Default)]
+pub(super) struct Following {
+    /// What hears of it, opened before the job was begun.
+    pub(super) ear: Option<Ear>,
+    /// How long; to its end without this.
+    pub(super) patience: Option<Duration>,
+}
+
 /// Follows a job from the reply that named it to its end, or until `patience` is over.
 pub(super) fn follow(
     session: &mut Session<'_>,
     method: &'static str,
     mut job: Value,
-    patience: Option<Duration>,
+    following: Following,
     done: impl FnOnce(&Value) -> String,
 ) -> Result<Outcome, CliError> {
+    let Following { mut ear, patience } = following;
     let id = job["job"].as_str().ok_or(CliError::Reply { method, member: "job" })?.to_owned();
     leave_on_ctrl_c(&id);
     let until = patience.map(|patience| Instant::now() + patience);
     let mut told = String::new();
+    // What was heard before the reply came tells the same and what was before it, in order.
+    let mut heard_already = ear.is_some();
     loop {
         let state = job["state"].as_str().ok_or(CliError::Reply { method, member: "state" })?.to_owned();
         match state.as_str() {
@@ -82,11 +98,12 @@ pub(super) fn follow(
             }
             _ => {}
         }
-        if state != told {
+        let news = !std::mem::take(&mut heard_already);
+        if news && state != told {
             session.progress(&state, meaning(&state));
             told.clone_from(&state);
         }
-        if state == "awaiting_passcode" {
+        if news && state == "awaiting_passcode" {
             if confirm_by_asking(session, &id)?.is_none() {
                 session.note(&format!("job {id} waits for a passcode: fobd job confirm {id}"));
                 return Ok(Outcome::Unfinished);
@@ -94,14 +111,55 @@ pub(super) fn follow(
         } else if until.is_some_and(|until| Instant::now() >= until) {
             session.note(&format!("job {id} goes on in the server: fobd job show {id}"));
             return Ok(Outcome::Unfinished);
-        } else {
-            std::thread::sleep(session.poll);
+        } else if let Some(heard) = listen(session, &mut ear, &job, until, &mut told) {
+            job = heard;
+            continue;
         }
-        job = session.call("job/get", &json!({ "job": id })).map_err(|source| following(&id, source))?;
+        job =
+            session.call("job/get", &json!({ "job": id })).map_err(|source| following_failed(&id, source))?;
     }
 }
 
-fn following(job: &str, source: super::client::ClientError) -> CliError {
+/// Waits until the job is heard to have moved on; `None` if it has to be asked for.
+fn listen(
+    session: &mut Session<'_>,
+    ear: &mut Option<Ear>,
+    job: &Value,
+    until: Option<Instant>,
+    told: &mut String,
+) -> Option<Value> {
+    let Some(open) = ear else {
+        std::thread::sleep(session.poll);
+        return None;
+    };
+    // Looks by itself now and then, whatever it hears.
+    let patience = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
+    loop {
+        match open.next(patience) {
+            Heard::Event(message) if message.event == "job" && message.data["job"] == job["job"] => {
+                return Some(message.data);
+            }
+            Heard::Event(message) if message.is_touch_of(job["device"].as_str().unwrap_or_default()) => {
+                // The journal says the same a moment later, unless the device is being written.
+                if told != "awaiting_touch" {
+                    session.progress("awaiting_touch", TOUCH_NOW);
+                    "awaiting_touch".clone_into(told);
+                }
+            }
+            Heard::Event(message) if message.event == "snapshot" && message.data["reason"] != "start" => {
+                return None;
+            }
+            Heard::Event(_) | Heard::Answer(_) => {}
+            Heard::Silence => return None,
+            Heard::Over => {
+                *ear = None;
+                return None;
+            }
+        }
+    }
+}
+
+fn following_failed(job: &str, source: super::client::ClientError) -> CliError {
     CliError::Following { job: job.to_owned(), source }
 }
 
@@ -110,7 +168,7 @@ fn meaning(state: &str) -> &str {
     match state {
         "writing" => "writing to the token",
         "proving" => "proving: the token computes a passcode",
-        "awaiting_touch" => "touch the token now",
+        "awaiting_touch" => TOUCH_NOW,
         "awaiting_passcode" => "the token cannot tell its passcode to the server",
         "undone" => "nothing was changed",
         "wipe_before_use" => "nobody knows what is in the slot now",
@@ -136,7 +194,7 @@ fn confirm_by_asking(session: &mut Session<'_>, job: &str) -> Result<Option<Valu
             Err(error) if left > 0 && error.kind() == Some("job.not_proven") => {
                 session.note(&error.to_string())
             }
-            Err(error) => return Err(following(job, error)),
+            Err(error) => return Err(following_failed(job, error)),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fobd_drivers::transport::Bus;
+use fobd_drivers::transport::hid::HidBus;
 use fobd_drivers::transport::pcsc::PcscBus;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -97,7 +99,8 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
             "the master key lies beside the database: whoever copies the directory has both"
         );
     }
-    let devices = Devices::start(vec![Arc::new(PcscBus)], fobd_drivers::DRIVERS);
+    let buses: Vec<Arc<dyn Bus>> = vec![Arc::new(PcscBus), Arc::new(HidBus::new())];
+    let devices = Devices::start(buses, fobd_drivers::DRIVERS);
     let app = App::start(store, devices, clock).await?;
     if let Some(url) = &args.public_url {
         let _ = app.public_url.set(url.clone());

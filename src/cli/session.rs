@@ -1,6 +1,7 @@
 //! What every command works with: the server, the streams, the people, and the form of the output.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -8,17 +9,26 @@ use serde_json::{Map, Value, json};
 use super::ask::Ask;
 use super::client::{Client, ClientError};
 use super::error::{CliError, Outcome};
+use super::events::{Ear, Heard};
 use super::output::{self, Column};
+
+/// Between two looks at what is heard; the answer itself is heard at once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What people are told who are to touch a token.
+pub(crate) const TOUCH_NOW: &str = "touch the token now";
 
 /// One command at work.
 pub(crate) struct Session<'a> {
-    client: Client,
+    client: Arc<Client>,
     out: &'a mut dyn Write,
     notes: &'a mut dyn Write,
     pub(crate) ask: &'a mut dyn Ask,
     json: bool,
     /// Between two looks at a job.
     pub(crate) poll: Duration,
+    /// Whether to listen for touches and states while a command is at work.
+    pub(crate) live: bool,
 }
 
 impl<'a> Session<'a> {
@@ -29,12 +39,48 @@ impl<'a> Session<'a> {
         ask: &'a mut dyn Ask,
         json: bool,
     ) -> Self {
-        Self { client, out, notes, ask, json, poll: Duration::from_millis(250) }
+        Self { client: Arc::new(client), out, notes, ask, json, poll: Duration::from_millis(250), live: true }
     }
 
     /// Calls a method.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
         self.client.call(method, params)
+    }
+
+    /// The way to the server.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Listens to the server, if that is wanted and possible.
+    pub(crate) fn ear(&self) -> Option<Ear> {
+        if self.live { Ear::open(&self.client) } else { None }
+    }
+
+    /// Calls a method that may wait for a touch of that device, and says so to whoever is to touch it.
+    pub(crate) fn call_prompting(
+        &mut self,
+        method: &'static str,
+        params: &Value,
+        device: &str,
+    ) -> Result<Value, ClientError> {
+        let Some(ear) = self.ear() else { return self.call(method, params) };
+        ear.call(&self.client, method, params);
+        loop {
+            match ear.next(PATIENCE) {
+                Heard::Answer(answer) => return answer,
+                Heard::Event(message) if message.is_touch_of(device) => {
+                    self.progress("awaiting_touch", TOUCH_NOW);
+                }
+                Heard::Event(_) | Heard::Silence | Heard::Over => {}
+            }
+        }
+    }
+
+    /// Prints one line of many: the text for people, or the JSON on one line.
+    pub(crate) fn line(&mut self, value: &Value, text: &str) {
+        let shown = if self.json { format!("{value}\n") } else { text.to_owned() };
+        let _ = self.out.write_all(shown.as_bytes()).and_then(|()| self.out.flush());
     }
 
     /// Prints a result: the text for people, or the JSON.

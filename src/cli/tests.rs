@@ -58,17 +58,23 @@ struct Run {
     calls: Vec<(String, Value)>,
 }
 
-fn run_with(line: &[&str], mut script: Script, replies: Vec<String>) -> Run {
+fn run_with(line: &[&str], script: Script, replies: Vec<String>) -> Run {
+    run_on(line, script, replies, false)
+}
+
+/// The same, `live` with the stream of events as the first reply.
+fn run_on(line: &[&str], mut script: Script, replies: Vec<String>, live: bool) -> Run {
     let server = Playback::start(replies);
     let cli = Cli::try_parse_from(std::iter::once("fobd").chain(line.iter().copied())).unwrap();
     let client =
         Client::new(Endpoint::parse(&server.url(), false).unwrap(), "admin", "password", Trusted::public());
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut session = Session::new(client, &mut out, &mut notes, &mut script, cli.command.globals().json);
-    session.poll = std::time::Duration::ZERO;
+    (session.poll, session.live) = (std::time::Duration::ZERO, live);
     let outcome = cli.command.run(&mut session);
     let call = |request: super::playback::Request| {
-        (request.body["method"].as_str().unwrap().to_owned(), request.body["params"].clone())
+        let method = request.body["method"].as_str().unwrap_or(request.head.lines().next().unwrap());
+        (method.to_owned(), request.body["params"].clone())
     };
     let calls = server.requests().into_iter().map(call).collect();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -201,6 +207,68 @@ fn a_job_that_awaits_a_passcode_asks_again_for_a_mistyped_one() {
     assert_eq!(done.calls[0].1["token"], json!({"serial": "77"}));
     assert_eq!(done.calls[2], ("job/confirm".to_owned(), json!({"job": "j7", "passcode": "755224"})));
     assert!(!done.notes.contains("755224"), "{}", done.notes);
+}
+
+/// A stream of these events that ends then.
+fn stream(events: &[(&str, Value)]) -> String {
+    let body: String =
+        events.iter().map(|(event, data)| format!("event: {event}\nid: r-1\ndata: {data}\n\n")).collect();
+    format!(
+        "HTTP/1.1 200 Played\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\nConnection: close\r\n\r\n\
+         {body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_job_is_heard_of_on_the_stream_and_asked_for_only_when_that_is_over() {
+    let moved = |state: &str| ("job", json!({"job": "j7", "device": "ykoath:1", "state": state}));
+    let events = [
+        ("snapshot", json!({"reason": "start", "devices": {}, "jobs": []})),
+        moved("reserved"),
+        ("touch", json!({"device": "ykoath:2"})),
+        ("job", json!({"job": "j8", "device": "ykoath:2", "state": "awaiting_touch"})),
+        moved("writing"),
+        moved("proving"),
+        ("touch", json!({"device": "ykoath:1"})),
+        moved("awaiting_touch"),
+    ];
+    let begun = result(&json!({"job": "j7", "state": "writing", "device": "ykoath:1"}));
+    let line = ["device", "program", "ykoath:1", "--token", "77"];
+    let done = run_on(&line, Script::default(), vec![stream(&events), begun, job("ready")], true);
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    let told =
+        "reserved\nwriting to the token\nproving: the token computes a passcode\ntouch the token now\n";
+    assert_eq!((done.notes.as_str(), done.out.as_str()), (told, "ready: token 12345678\n"));
+    let calls: Vec<&str> = done.calls.iter().map(|(method, _)| method.as_str()).collect();
+    assert_eq!(calls, ["GET /rpc/device/events HTTP/1.1", "device/program", "job/get"]);
+}
+
+#[test]
+fn who_has_to_touch_a_token_that_computes_is_told_so() {
+    let events = [("touch", json!({"device": "ykoath:1"})), ("touch", json!({"device": "ykoath:2"}))];
+    let replies = vec![stream(&events), result(&json!({"passcode": "007890"}))];
+    let told = run_on(&["device", "calculate", "ykoath:1", "vpn"], Script::default(), replies, true);
+    assert_eq!((told.out.as_str(), told.outcome.unwrap()), ("007890\n", Outcome::Done));
+    // The answer may come before the prompt: then nobody needs it any more.
+    assert!(["", "touch the token now\n"].contains(&told.notes.as_str()), "{}", told.notes);
+}
+
+#[test]
+fn watching_prints_each_event_until_the_server_ends_the_stream() {
+    let events =
+        [("attached", json!({"transport": "pcsc", "place": "A 00"})), ("touch", json!({"device": "a:1"}))];
+    let shown = run(&["device", "watch"], vec![stream(&events)]);
+    assert_eq!(shown.out, "attached  pcsc  A 00\ntouch     a:1  touch it now\n");
+    assert_eq!(shown.notes, "the server has ended the stream\n");
+    let shown = run(&["device", "watch", "--json"], vec![stream(&events)]);
+    let lines: Vec<Value> = shown.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[1], json!({"event": "touch", "id": "r-1", "data": {"device": "a:1"}}));
+    assert_eq!((lines.len(), shown.notes.as_str()), (2, ""));
+    for (status, code) in [(401, 5), (403, 5), (503, 4), (404, 4)] {
+        let refused = run(&["device", "watch"], vec![reply(status, "")]);
+        assert_eq!(refused.outcome.unwrap_err().code(), code, "{status}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! A scripted bus, driver and token for tests of the running side. Nothing here knows a protocol: a connection
-//! answers every command with the name of its reader, and the driver looks its behaviour up by that name.
+//! A scripted bus, drivers and tokens for tests of the running side. Nothing here knows a protocol: a connection
+//! answers every command with the name of its reader, and the driver looks its behaviour up by that name. A reader
+//! whose name begins with `/dev/` is listed as a HID interface, one that begins with `nfc` has a field.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +12,8 @@ use fobd_drivers::token::{
     SlotInfo, Token, TokenInfo,
 };
 use fobd_drivers::transport::{
-    Bus, Candidate, CardConnection, CardTransaction, Connection, Interface, TransportError, Watch,
+    Bus, Candidate, CardConnection, CardTransaction, Connection, HidCandidate, HidConnection, Interface,
+    TransportError, Watch,
 };
 
 /// What a token answers to a call. It may block, panic, or ask the attendant.
@@ -49,6 +51,8 @@ pub(crate) fn info(serial: Option<&str>) -> TokenInfo {
 #[derive(Clone)]
 struct Plugged {
     insertion: u32,
+    /// The drivers that recognise it.
+    speaks: &'static [&'static str],
     on_open: OnOpen,
     on_call: OnCall,
 }
@@ -62,6 +66,8 @@ struct State {
     down: Option<TransportError>,
     watches: usize,
     opened: usize,
+    /// Which driver was asked about which reader.
+    asked: Vec<(&'static str, String)>,
 }
 
 /// The world of one test: a bus and the readers on it.
@@ -78,8 +84,15 @@ impl World {
 
     /// A driver that knows this world. Leaked, since drivers live for ever.
     pub(super) fn drivers(self: &Arc<Self>) -> &'static [&'static dyn Driver] {
-        let driver: &'static dyn Driver = Box::leak(Box::new(FakeDriver(Arc::clone(self))));
-        Box::leak(Box::new([driver]))
+        self.drivers_named(&["fake"])
+    }
+
+    /// Several of them.
+    pub(super) fn drivers_named(self: &Arc<Self>, names: &[&'static str]) -> &'static [&'static dyn Driver] {
+        let leak = |name: &&'static str| -> &'static dyn Driver {
+            Box::leak(Box::new(FakeDriver { name, world: Arc::clone(self) }))
+        };
+        names.iter().map(leak).collect::<Vec<_>>().leak()
     }
 
     pub(super) fn bus(self: &Arc<Self>) -> Arc<dyn Bus> {
@@ -93,18 +106,39 @@ impl World {
     }
 
     pub(super) fn plug_with(&self, reader: &str, on_open: OnOpen, on_call: OnCall) {
+        self.plug_for(reader, &["fake"], on_open, on_call);
+    }
+
+    /// Plugs in a token that these drivers recognise.
+    pub(super) fn plug_for(
+        &self,
+        reader: &str,
+        speaks: &'static [&'static str],
+        on_open: OnOpen,
+        on_call: OnCall,
+    ) {
         self.change(|state| {
             state.insertions += 1;
-            let plugged = Plugged { insertion: state.insertions, on_open, on_call };
+            let plugged = Plugged { insertion: state.insertions, speaks, on_open, on_call };
             state.readers.insert(reader.to_owned(), plugged);
         });
+    }
+
+    /// Replaces what a token says when it is opened; the bus does not notice.
+    pub(super) fn change_opening(&self, reader: &str, on_open: OnOpen) {
+        self.state.lock().unwrap().readers.get_mut(reader).unwrap().on_open = on_open;
+    }
+
+    /// Which drivers were asked about a reader so far, in that order.
+    pub(super) fn asked(&self, reader: &str) -> Vec<&'static str> {
+        let state = self.state.lock().unwrap();
+        state.asked.iter().filter(|(_, asked)| asked == reader).map(|(driver, _)| *driver).collect()
     }
 
     /// Replaces a token without the bus noticing.
     pub(super) fn swap_unseen(&self, reader: &str, serial: &str) {
         let found = info(Some(serial));
-        let mut state = self.state.lock().unwrap();
-        state.readers.get_mut(reader).unwrap().on_open = Arc::new(move || Ok(Some(found.clone())));
+        self.change_opening(reader, Arc::new(move || Ok(Some(found.clone()))));
     }
 
     pub(super) fn unplug(&self, reader: &str) {
@@ -156,14 +190,18 @@ impl Bus for FakeBus {
     }
 
     fn open(&self, candidate: &Candidate) -> Result<Connection, TransportError> {
-        let Candidate::Card { reader, insertion, .. } = candidate else {
-            return Err(TransportError::Gone { detail: "not a card".to_owned() });
+        let (reader, insertion) = match candidate {
+            Candidate::Card { reader, insertion, .. } => (reader, insertion),
+            Candidate::Hid(hid) => (&hid.path, &hid.attachment),
         };
         let plugged = self.0.plugged(reader)?;
         if plugged.insertion != *insertion {
             return Err(TransportError::Gone { detail: "swapped".to_owned() });
         }
-        Ok(Connection::Card(Box::new(FakeCard(reader.clone()))))
+        Ok(match candidate {
+            Candidate::Card { .. } => Connection::Card(Box::new(FakeCard(reader.clone()))),
+            Candidate::Hid(_) => Connection::Hid(Box::new(FakeHid(reader.clone()))),
+        })
     }
 }
 
@@ -179,12 +217,24 @@ impl Watch for FakeWatch {
             return Err(error.clone());
         }
         self.version = state.version;
-        let card = |(reader, plugged): (&String, &Plugged)| Candidate::Card {
-            reader: reader.clone(),
-            atr: vec![0x3B],
-            insertion: plugged.insertion,
+        let candidate = |(reader, plugged): (&String, &Plugged)| match reader.starts_with("/dev/") {
+            false => {
+                Candidate::Card { reader: reader.clone(), atr: vec![0x3B], insertion: plugged.insertion }
+            }
+            true => Candidate::Hid(HidCandidate {
+                path: reader.clone(),
+                vendor_id: 0xFFFF,
+                product_id: 0xFFFF,
+                release: 0,
+                usage_page: 0xFF00,
+                usage: 1,
+                interface: None,
+                serial: None,
+                product: String::new(),
+                attachment: plugged.insertion,
+            }),
         };
-        Ok(state.readers.iter().map(card).collect())
+        Ok(state.readers.iter().map(candidate).collect())
     }
 
     fn wait_for_change(&mut self, timeout: Duration) -> Result<bool, TransportError> {
@@ -207,7 +257,7 @@ struct FakeCard(String);
 
 impl CardConnection for FakeCard {
     fn interface(&self) -> Interface {
-        Interface::Contact
+        if self.0.starts_with("nfc") { Interface::Contactless } else { Interface::Contact }
     }
 
     fn begin(&mut self) -> Result<Box<dyn CardTransaction + '_>, TransportError> {
@@ -223,11 +273,37 @@ impl CardTransaction for FakeTransaction<'_> {
     }
 }
 
-struct FakeDriver(Arc<World>);
+/// Knows its node and nothing else.
+struct FakeHid(String);
+
+impl HidConnection for FakeHid {
+    fn set_feature(&mut self, _: &[u8]) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn get_feature(&mut self, _: usize) -> Result<Vec<u8>, TransportError> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+
+    fn write(&mut self, _: &[u8]) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn read(&mut self, _: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        Ok(None)
+    }
+
+    fn pause(&mut self, _: Duration) {}
+}
+
+struct FakeDriver {
+    name: &'static str,
+    world: Arc<World>,
+}
 
 impl Driver for FakeDriver {
     fn name(&self) -> &'static str {
-        "fake"
+        self.name
     }
 
     fn matches(&self, candidate: &Candidate) -> bool {
@@ -235,12 +311,19 @@ impl Driver for FakeDriver {
     }
 
     fn open(&self, _candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {
-        let Connection::Card(mut card) = connection else { return Ok(None) };
-        let reader = String::from_utf8(card.begin()?.transmit(&[])?).unwrap();
-        let on_open = self.0.plugged(&reader)?.on_open;
-        let found = on_open()?;
-        self.0.state.lock().unwrap().opened += 1;
-        let world = Arc::clone(&self.0);
+        let reader = match connection {
+            Connection::Card(mut card) => card.begin()?.transmit(&[])?,
+            Connection::Hid(mut hid) => hid.get_feature(64)?,
+        };
+        let reader = String::from_utf8(reader).unwrap();
+        self.world.state.lock().unwrap().asked.push((self.name, reader.clone()));
+        let plugged = self.world.plugged(&reader)?;
+        if !plugged.speaks.contains(&self.name) {
+            return Ok(None);
+        }
+        let found = (plugged.on_open)()?;
+        self.world.state.lock().unwrap().opened += 1;
+        let world = Arc::clone(&self.world);
         Ok(found.map(|info| Box::new(FakeToken { world, reader, info }) as Box<dyn Token>))
     }
 }

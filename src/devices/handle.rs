@@ -8,6 +8,7 @@
 //! attendant, because a write that takes several exchanges must not end in the middle. Its caller learns
 //! whether the slot may have changed.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use fobd_drivers::token::{
 use fobd_drivers::transport::{Bus, TransportError};
 use tokio::sync::{oneshot, watch};
 
+use super::events::Listener;
 use super::queue::{Aftermath, Job, Ticket, Work};
 use super::shared::Shared;
 use super::watcher::Watcher;
@@ -107,6 +109,11 @@ impl Devices {
         let settled = |_: &u64| self.shared().read(|registry| registry.settled());
         // The sender lives as long as `self`.
         let _ = revision.wait_for(settled).await;
+    }
+
+    /// Says who is told of what happens from now on. Only the first one is.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        self.shared().listen(listener);
     }
 
     /// A counter that moves whenever the list may have changed.
@@ -231,8 +238,15 @@ impl Devices {
         let caller = Caller(Arc::clone(&ticket));
         let (reply, answer) = oneshot::channel();
         let steps = Some(Steps { unlock, operate });
-        let operation =
-            Operation { id: id.clone(), ticket: Arc::clone(&ticket), call, steps, outcome: None, reply };
+        let operation = Operation {
+            id: id.clone(),
+            shared: Arc::clone(self.shared()),
+            ticket: Arc::clone(&ticket),
+            call,
+            steps,
+            outcome: None,
+            reply,
+        };
         let job = Job { id: id.clone(), ticket, work: Box::new(operation) };
         self.shared().submit(job).map_err(ProgramFailure::unchanged)?;
         match tokio::time::timeout(after, answer).await {
@@ -304,6 +318,7 @@ fn slot_after(error: &Error) -> SlotState {
 /// A call on its way through the worker.
 struct Operation<T, F> {
     id: DeviceId,
+    shared: Arc<Shared>,
     ticket: Arc<Ticket>,
     call: Call,
     steps: Option<Steps<F>>,
@@ -319,12 +334,19 @@ struct Steps<F> {
 
 /// The attendant of the caller, who may have left.
 struct Bystander<'a> {
+    id: &'a DeviceId,
+    shared: &'a Shared,
     call: &'a Call,
     ticket: &'a Ticket,
+    /// Drivers that poll may say it more than once.
+    told: Cell<bool>,
 }
 
 impl Attendant for Bystander<'_> {
     fn touch_needed(&self) {
+        if !self.told.replace(true) {
+            self.shared.touch_needed(self.id);
+        }
         self.call.attendant.touch_needed();
     }
 
@@ -340,7 +362,9 @@ where
 {
     fn perform(&mut self, token: &mut dyn Token) -> Aftermath {
         let Some(steps) = self.steps.take() else { return Aftermath::Fine { locked: None } };
-        let attendant = Bystander { call: &self.call, ticket: &self.ticket };
+        let (id, shared) = (&self.id, self.shared.as_ref());
+        let attendant =
+            Bystander { id, shared, call: &self.call, ticket: &self.ticket, told: Cell::new(false) };
         let unlocks = steps.unlock.is_some();
         let worked = catch_unwind(AssertUnwindSafe(|| {
             if let Some(code) = &steps.unlock {

@@ -124,6 +124,17 @@ impl Queue {
         Ok(())
     }
 
+    /// Puts a call in front that has waited elsewhere already; gives it back if the worker has ended.
+    pub(super) fn take_over(&self, job: Job) -> Result<(), Job> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(job);
+        }
+        state.jobs.push_front(job);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     /// Has the worker ask the device again what it is.
     pub(super) fn recheck(&self) {
         self.lock().recheck = true;

@@ -14,6 +14,8 @@ use fobd_drivers::token::{
 use fobd_drivers::transport::TransportError;
 use tokio::runtime::Runtime;
 
+mod places;
+
 use super::fake::{OnCall, World, info};
 use super::handle::{Deadlines, Devices};
 use super::{DeviceError, DeviceId, DeviceState, ProgramFailure};
@@ -126,8 +128,7 @@ fn the_first_sweep_opens_all_and_leaves_out_what_no_driver_matches() {
     let devices = start(&world);
     runtime().block_on(devices.swept());
     let list = devices.list();
-    let shown: Vec<_> =
-        list.iter().map(|view| (view.place.as_str(), view.state, view.error.as_deref())).collect();
+    let shown: Vec<_> = list.iter().map(|view| (view.place(), view.state, view.error.as_deref())).collect();
     let expected = vec![
         ("A", DeviceState::Ready, None),
         ("B", DeviceState::Failed, Some("no driver recognises it")),

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use fobd_drivers::token::Driver;
 use fobd_drivers::transport::{Bus, Candidate};
 use tokio::sync::watch;
 
+use super::events::{DeviceEvent, Listener, between};
 use super::queue::{Job, Queue};
 use super::registry::{Change, Position, Registry, Sighting};
 use super::worker::Worker;
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Counts changes of the list, for those who wait for one.
     revision: watch::Sender<u64>,
+    /// Who is told what happens.
+    listener: OnceLock<Arc<dyn Listener>>,
     pub(super) stopping: Arc<AtomicBool>,
     threads: Mutex<usize>,
     /// Signalled when the stop begins and when a thread ends.
@@ -41,6 +44,7 @@ impl Shared {
             drivers,
             state: Mutex::new(State { registry, queues: HashMap::new() }),
             revision: watch::Sender::new(0),
+            listener: OnceLock::new(),
             stopping: Arc::new(AtomicBool::new(false)),
             threads: Mutex::new(0),
             wake: Condvar::new(),
@@ -52,11 +56,34 @@ impl Shared {
         look(&self.lock().registry)
     }
 
-    /// Changes the registry and wakes those who wait for that.
+    /// Changes the registry, tells the listener and wakes those who wait for a change.
     pub(super) fn report<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
-        let result = change(&mut self.lock().registry);
+        let result = self.change(&mut self.lock().registry, change);
         self.revision.send_modify(|revision| *revision += 1);
         result
+    }
+
+    /// Told with the registry locked, so that the order of events is the order of changes.
+    fn change<T>(&self, registry: &mut Registry, change: impl FnOnce(&mut Registry) -> T) -> T {
+        let Some(listener) = self.listener.get() else { return change(registry) };
+        let before = registry.list();
+        let result = change(registry);
+        between(&before, &registry.list()).into_iter().for_each(|event| listener.heard(event));
+        result
+    }
+
+    /// Says who is told from now on; once.
+    pub(super) fn listen(&self, listener: Arc<dyn Listener>) {
+        let _state = self.lock();
+        let _ = self.listener.set(listener);
+    }
+
+    /// A driver says that its device waits for a touch.
+    pub(super) fn touch_needed(&self, id: &DeviceId) {
+        if let Some(listener) = self.listener.get() {
+            let _state = self.lock();
+            listener.heard(DeviceEvent::Touch(id.clone()));
+        }
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
@@ -72,7 +99,8 @@ impl Shared {
             if self.stopping() {
                 return;
             }
-            for change in state.registry.seen(bus.0, sightings, fresh) {
+            let changes = self.change(&mut state.registry, |registry| registry.seen(bus.0, sightings, fresh));
+            for change in changes {
                 match change {
                     Change::Attached { position, candidate } => {
                         tracing::info!(bus = bus.1.name(), place = %candidate, position, "attached");
@@ -89,7 +117,7 @@ impl Shared {
                             queue.recheck();
                         }
                     }
-                    Change::Swept { .. } | Change::Opened { .. } => {}
+                    Change::Swept { .. } => {}
                 }
             }
         }
@@ -130,12 +158,20 @@ impl Shared {
         }
     }
 
-    /// Whether an address means this attachment and no other.
+    /// Hands a call that was not started on to another interface of its device; gives it back if there is none.
+    pub(super) fn detour(&self, job: Job, position: Position) -> Result<(), Job> {
+        let queue = {
+            let state = self.lock();
+            let other = state.registry.detour(&job.id, position);
+            other.and_then(|other| state.queues.get(&other).cloned())
+        };
+        let Some(queue) = queue else { return Err(job) };
+        queue.take_over(job)
+    }
+
+    /// Whether an address is reached at this place, and not at another's as well.
     pub(super) fn confirm(&self, id: &DeviceId, position: Position) -> Result<(), DeviceError> {
-        match self.read(|registry| registry.resolve(id))? {
-            found if found == position => Ok(()),
-            _ => Err(DeviceError::NoSuchDevice { id: id.clone() }),
-        }
+        self.read(|registry| registry.confirm(id, position))
     }
 
     /// Starts a counted thread.

@@ -102,6 +102,8 @@ pub async fn serve(
     let outcome = accept(&listener, &door, &mut connections, stop).await;
     drop(listener);
     stopping.send_replace(true);
+    // A stream of events is an answer that would never end.
+    app.events.end();
     if timeout(PATIENCE, under_way.none()).await.is_err() {
         tracing::warn!("a request did not come to its end in time");
     }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::jsonrpc;
 use super::methods::{GENERAL_ERRORS, Gives, METHODS, Method};
-use crate::model::role::Role;
+use super::streams::{STREAMS, Stream};
+use crate::model::role::{Permission, Role};
 use crate::service::error::Kind;
 use crate::store::objects::{self, Kind as Attribute, Object};
 
@@ -32,6 +33,7 @@ fn build() -> Json {
     settings.meta_schema = None;
     let mut generator = settings.into_generator();
     let methods: Vec<Json> = METHODS.iter().map(|method| describe(method, &mut generator)).collect();
+    let streams: Vec<Json> = STREAMS.iter().map(|stream| describe_stream(stream, &mut generator)).collect();
     let mut schemas = generator.take_definitions(true);
     schemas.extend(objects::ALL.iter().map(|object| (object.name.to_owned(), schema_of(object))));
     let errors: Map<String, Json> = Kind::ALL.iter().map(|kind| (kind.name().into(), error(*kind))).collect();
@@ -46,6 +48,7 @@ fn build() -> Json {
         },
         "servers": [{ "name": "this server", "url": "/rpc" }],
         "methods": methods,
+        "x-streams": streams,
         "components": { "schemas": schemas, "errors": errors },
     });
     drop_null_defaults(&mut document["methods"]);
@@ -63,8 +66,6 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Json {
         .chain(method.errors)
         .map(|kind| json!({ "$ref": format!("#/components/errors/{}", kind.name()) }))
         .collect();
-    let roles: Vec<&str> =
-        Role::ALL.iter().filter(|(role, _)| role.grants(method.permission)).map(|(_, name)| *name).collect();
     json!({
         "name": method.name,
         "summary": method.about,
@@ -78,7 +79,28 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Json {
             "result": { "name": "result", "value": example.result },
         }],
         "x-permission": format!("{:?}", method.permission),
-        "x-roles": roles,
+        "x-roles": roles_with(method.permission),
+    })
+}
+
+/// The names of the roles that have a permission.
+fn roles_with(permission: Permission) -> Vec<&'static str> {
+    Role::ALL.iter().filter(|(role, _)| role.grants(permission)).map(|(_, name)| *name).collect()
+}
+
+/// OpenRPC knows calls only, so that streams are an extension of it.
+fn describe_stream(stream: &Stream, generator: &mut SchemaGenerator) -> Json {
+    let events = stream
+        .events
+        .iter()
+        .map(|event| json!({ "name": event.name, "summary": event.about, "data": (event.data)(generator) }));
+    json!({
+        "name": stream.name,
+        "path": stream.path,
+        "summary": stream.about,
+        "events": events.collect::<Vec<_>>(),
+        "x-permission": format!("{:?}", stream.permission),
+        "x-roles": roles_with(stream.permission),
     })
 }
 

@@ -206,7 +206,7 @@ pub async fn token(
             })?;
             let model = tx.reader().product(product)?.ok_or_else(|| Error::not_found("product"))?;
             if model.software {
-                let secret = random::secret(model.parameters.algorithm)?;
+                let secret = random::secret(model.parameters.algorithm, usize::MAX)?;
                 tx.put_credential(token, &Credential { secret, parameters: model.parameters }, 0)?;
             }
             let mut entry = caller.did("token/create");

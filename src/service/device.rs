@@ -1,25 +1,33 @@
 //! Looking at devices, and letting one compute a passcode.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fobd_drivers::error::Error as DriverError;
-use fobd_drivers::token::{self as driver, Attendant, LockCode, MovingFactor, Passcode, SlotId, Unattended};
+use fobd_drivers::token::{
+    self as driver, Addressing, Attendant, LockCode, MovingFactor, Passcode, TokenInfo, Unattended,
+};
 use fobd_drivers::transport::TransportError;
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::shown::{BusShown, CapabilitiesShown, DeviceShown, DevicesShown, List, SlotShown, TokenShown};
+use super::shown::{
+    BusShown, CapabilitiesShown, DeviceShown, DevicesShown, InterfaceShown, List, NumbersShown, SlotShown,
+    TokenShown,
+};
+use super::slots;
 use crate::access::Caller;
 use crate::app::App;
-use crate::devices::{DeviceError, DeviceId, DeviceState, DeviceView};
+use crate::devices::{BusView, DeviceError, DeviceId, DeviceState, DeviceView, InterfaceView, Reach};
 use crate::otp::algorithm::Algorithm;
+use crate::otp::credential::Kind as Otp;
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
-use crate::store::audit;
+use crate::store::{Reader, audit};
 
 /// What a failure at a device means for the caller.
 #[must_use]
@@ -41,11 +49,11 @@ pub fn kind_of(error: &DeviceError) -> Kind {
             | DriverError::Refused { .. }
             | DriverError::Rejected { .. }
             | DriverError::Malformed { .. }
-            | DriverError::Cancelled
-            | DriverError::Full => Kind::DeviceFailed,
-            DriverError::Locked | DriverError::WrongLockCode { .. } | DriverError::Blocked { .. } => {
-                Kind::DeviceLocked
-            }
+            | DriverError::Cancelled => Kind::DeviceFailed,
+            DriverError::Full => Kind::DeviceFull,
+            DriverError::Locked => Kind::DeviceLocked,
+            DriverError::WrongLockCode { .. } => Kind::DeviceCodeWrong,
+            DriverError::Blocked { .. } => Kind::DeviceBlocked,
             DriverError::SlotEmpty { .. } => Kind::SlotEmpty,
             DriverError::TouchTimedOut => Kind::DeviceTimeout,
             DriverError::Unsupported { .. } => Kind::DeviceUnsupported,
@@ -63,15 +71,20 @@ pub fn unlock(code: Option<Zeroizing<String>>) -> Option<LockCode> {
 /// Lists what is plugged in.
 #[must_use]
 pub fn list(app: &App) -> Json {
-    let (devices, buses) = (app.devices.list(), app.devices.buses());
-    json!(DevicesShown {
+    json!(shown(&app.devices.list(), &app.devices.buses()))
+}
+
+/// The form of the list on the wire.
+pub(super) fn shown<'a>(devices: &'a [DeviceView], buses: &'a [BusView]) -> DevicesShown<'a> {
+    DevicesShown {
         total: devices.len(),
         rows: devices.iter().map(show).collect(),
         buses: buses.iter().map(|bus| BusShown { name: bus.name, error: bus.error.as_deref() }).collect(),
-    })
+    }
 }
 
-fn show(device: &DeviceView) -> DeviceShown<'_> {
+/// The form of a device on the wire.
+pub(super) fn show(device: &DeviceView) -> DeviceShown<'_> {
     let info = device.info.as_ref();
     let capabilities = info.map(|info| {
         let can = &info.capabilities;
@@ -81,7 +94,16 @@ fn show(device: &DeviceView) -> DeviceShown<'_> {
             hotp: can.hotp,
             totp: can.totp,
             calculate: can.calculate,
+            hotp_by_hand: can.hotp && can.calculate && can.hotp_by_hand,
             touch: can.touch,
+            timers: &can.time_steps,
+            clock: can.clock,
+            numbers: match &can.addressing {
+                Addressing::Named => None,
+                Addressing::Numbered { hotp, totp } => {
+                    Some(NumbersShown { hotp: numbers(hotp), totp: numbers(totp) })
+                }
+            },
         }
     });
     DeviceShown {
@@ -91,17 +113,33 @@ fn show(device: &DeviceView) -> DeviceShown<'_> {
         maker: info.map(|info| info.maker.as_str()),
         model: info.map(|info| info.model.as_str()),
         firmware: info.map(|info| info.firmware.as_str()),
-        transport: device.transport,
+        transport: device.transport(),
         station: None,
-        place: &device.place,
+        place: device.place(),
         state: device.state.as_str(),
         slots: info.and_then(|info| info.capabilities.max_slots),
         capabilities,
+        interfaces: device.interfaces.iter().map(show_interface).collect(),
         error: device.error.as_deref(),
     }
 }
 
-fn algorithm_name(algorithm: driver::Algorithm) -> &'static str {
+/// First and last, if there are any.
+fn numbers(range: &RangeInclusive<u8>) -> Option<(u8, u8)> {
+    (!range.is_empty()).then(|| (*range.start(), *range.end()))
+}
+
+fn show_interface(interface: &InterfaceView) -> InterfaceShown<'_> {
+    InterfaceShown {
+        transport: interface.transport,
+        place: &interface.place,
+        kind: interface.reach.map(Reach::as_str),
+        state: interface.state.as_str(),
+        error: interface.error.as_deref(),
+    }
+}
+
+pub(super) fn algorithm_name(algorithm: driver::Algorithm) -> &'static str {
     match algorithm {
         driver::Algorithm::Sha1 => "SHA1",
         driver::Algorithm::Sha256 => "SHA256",
@@ -156,20 +194,45 @@ pub async fn calculate(
     time: Option<Timestamp>,
     unlock: Option<LockCode>,
 ) -> Result<Passcode, Error> {
+    let shown = find_any(app, device)?;
+    let can = &info(&shown)?.capabilities;
+    let slot = slots::parse(&can.addressing, slot)?;
+    let (id, place) = (device.to_string(), slot.to_string());
     let listed = app.devices.slots(device, unlock.clone()).await?;
-    let empty = || Error::new(Kind::SlotEmpty, format!("slot `{slot}` of {device} is empty"));
-    let found = listed.iter().find(|info| info.in_use && info.slot.to_string() == slot).ok_or_else(empty)?;
-    let factor = match found.kind {
+    let empty = || Error::new(Kind::SlotEmpty, format!("slot `{place}` of {device} is empty"));
+    let found = listed.iter().find(|info| info.in_use && info.slot == slot).ok_or_else(empty)?;
+    // What the device does not tell is known if the credential is ours.
+    let ours = {
+        let (id, place) = (id.clone(), place.clone());
+        let read = move |reader: &Reader<'_>| Ok::<_, Error>(reader.parameters_at(&id, &place)?);
+        app.store.read(read).await?
+    };
+    let kind = found.kind.or(ours.map(|ours| match ours.kind {
+        Otp::Hotp => driver::Kind::Hotp,
+        Otp::Totp { .. } => driver::Kind::Totp,
+    }));
+    if let Some(kind) = kind
+        && !can.calculates(kind)
+    {
+        let text = format!("{id} shows its passcodes to people only");
+        return Err(Error::new(Kind::DeviceUnsupported, text));
+    }
+    let factor = match kind {
         Some(driver::Kind::Totp) => {
-            let step = found.time_step.and_then(|seconds| TimeStep::from_secs(seconds).ok());
-            let step =
-                step.ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
+            let told = found.time_step.and_then(|seconds| TimeStep::from_secs(seconds).ok());
+            let known = ours.and_then(|ours| match ours.kind {
+                Otp::Totp { time_step } => Some(time_step),
+                Otp::Hotp => None,
+            });
+            let step = told
+                .or(known)
+                .ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
             MovingFactor::TimeStep(step.step_at(time.unwrap_or_else(|| app.clock.now())))
         }
         Some(driver::Kind::Hotp) | None => MovingFactor::OnToken,
     };
     // Whoever reads a passcode off a device can log in with it: written down before it is told.
-    let (id, place, caller) = (device.to_string(), slot.to_owned(), caller.clone());
+    let caller = caller.clone();
     app.store
         .write(move |tx| {
             let mut entry: audit::Entry = caller.did("device/calculate");
@@ -179,20 +242,18 @@ pub async fn calculate(
             Ok::<_, Error>(())
         })
         .await?;
-    let slot = found.slot.clone();
     Ok(app.devices.calculate(device, slot, factor, unlock, Arc::new(Unattended)).await?)
 }
 
-/// The slot that a text of the API means on a device: a number where the driver numbers them, else a name.
-#[must_use]
-pub(super) fn slot_id(text: &str) -> SlotId {
-    SlotId::Name(text.to_owned())
+/// The device of that address, whatever it is up to.
+fn find_any(app: &App, id: &DeviceId) -> Result<DeviceView, Error> {
+    let device = app.devices.list().into_iter().find(|device| device.id == *id);
+    Ok(device.ok_or_else(|| DeviceError::NoSuchDevice { id: id.clone() })?)
 }
 
-/// The device, if it takes calls.
+/// The device, if it takes calls that change it.
 pub(super) fn find(app: &App, id: &DeviceId) -> Result<DeviceView, Error> {
-    let device = app.devices.list().into_iter().find(|device| device.id == *id);
-    let device = device.ok_or_else(|| DeviceError::NoSuchDevice { id: id.clone() })?;
+    let device = find_any(app, id)?;
     if device.id.serial().is_none() {
         let text = format!("{id} tells no serial: only devices with one can be programmed");
         return Err(Error::new(Kind::DeviceUnsupported, text));
@@ -201,6 +262,15 @@ pub(super) fn find(app: &App, id: &DeviceId) -> Result<DeviceView, Error> {
         return Err(DeviceError::Ambiguous { id: id.clone(), places: 2 }.into());
     }
     Ok(device)
+}
+
+/// What a device that takes calls said of itself.
+pub(super) fn info(device: &DeviceView) -> Result<&TokenInfo, Error> {
+    let unusable = || match &device.error {
+        Some(detail) => DeviceError::Unusable { id: device.id.clone(), detail: detail.clone() },
+        None => DeviceError::NoSuchDevice { id: device.id.clone() },
+    };
+    Ok(device.info.as_ref().ok_or_else(unusable)?)
 }
 
 pub(super) fn to_driver(algorithm: Algorithm) -> driver::Algorithm {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use fobd_drivers::token::LockCode;
+use fobd_drivers::token::{LockCode, SlotId};
 use serde_json::Value as Json;
 
-use super::create;
-use super::device::{self, Watching, kind_of, slot_id};
+use super::device::{self, Watching};
 use super::error::{Error, Kind};
 use super::job::{self, journal, refuse_busy_slot};
+use super::slots;
 use crate::access::Caller;
 use crate::app::App;
 use crate::devices::DeviceId;
@@ -33,15 +33,15 @@ pub struct EraseRequest {
 /// [`Kind::SlotEmpty`] if no token lived there either, [`Kind::SlotInUse`] if a job is at work there, and the device kinds.
 pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Result<Json, Error> {
     let device = device::find(app, &request.device)?;
-    // Not more: a slot that another program has filled may have any name.
-    create::check_length("slot", &request.slot)?;
+    let slot = slots::parse(&device::info(&device)?.capabilities.addressing, &request.slot)?;
+    let unlock = request.unlock;
     // A caller that goes away must not leave the two halves apart, so both run by themselves.
     let (done, finished) = tokio::sync::oneshot::channel();
     let (server, by) = (Arc::clone(app), caller.clone());
     app.spawn(async move {
         let erased = async {
-            let job = begin(&server, &by, &device.id, &request.slot).await?;
-            run(&server, &by, job, device.id, request).await?;
+            let job = begin(&server, &by, &device.id, &slot.to_string()).await?;
+            run(&server, &by, job, device.id, slot, unlock).await?;
             Ok::<_, Error>(job)
         };
         let _ = done.send(erased.await);
@@ -80,17 +80,17 @@ async fn run(
     caller: &Caller,
     job: JobId,
     device: DeviceId,
-    request: EraseRequest,
+    slot: SlotId,
+    unlock: Option<LockCode>,
 ) -> Result<(), Error> {
-    let slot = request.slot;
     let attendant = Arc::new(Watching::default());
-    let erased = app.devices.erase(&device, slot_id(&slot), request.unlock, attendant).await;
-    let (caller, device) = (caller.clone(), device.to_string());
+    let erased = app.devices.erase(&device, slot.clone(), unlock, attendant).await;
+    let (caller, device, slot) = (caller.clone(), device.to_string(), slot.to_string());
     let Err(error) = erased else {
         return app.store.write(move |tx| emptied(tx, &caller, job, &device, &slot)).await;
     };
-    let (kind, text) = (kind_of(&error), error.to_string());
-    let message = text.clone();
+    let error = Error::from(error);
+    let (kind, message) = (error.kind, error.message.clone());
     let settled = app
         .store
         .write(move |tx| {
@@ -103,13 +103,18 @@ async fn run(
             // Only a clear refusal says that the slot is as it was.
             let refused = matches!(
                 kind,
-                Kind::SlotEmpty | Kind::DeviceLocked | Kind::DeviceUnsupported | Kind::Invalid
+                Kind::SlotEmpty
+                    | Kind::DeviceLocked
+                    | Kind::DeviceCodeWrong
+                    | Kind::DeviceBlocked
+                    | Kind::DeviceUnsupported
+                    | Kind::Invalid
             );
             tx.move_job(job, if refused { JobState::Undone } else { JobState::WipeBeforeUse }, &message)?;
             Ok::<_, Error>(false)
         })
         .await?;
-    if settled { Ok(()) } else { Err(Error::new(kind, text)) }
+    if settled { Ok(()) } else { Err(error) }
 }
 
 /// The slot is empty: the token that lived there is stock, and the job is done.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use fobd_drivers::error::Error as DriverError;
 use serde_json::{Value as Json, json};
 
 use crate::devices::DeviceError;
@@ -113,6 +114,12 @@ kinds! {
     DeviceTimeout = 1064, "device.timeout";
     /// The device cannot do that.
     DeviceUnsupported = 1065, "device.unsupported";
+    /// The device has no room left.
+    DeviceFull = 1066, "device.full";
+    /// The device refused its access code; `data.attemptsLeft` says how many more it takes, where it tells.
+    DeviceCodeWrong = 1067, "device.wrong_code";
+    /// The device has blocked itself after too many wrong access codes.
+    DeviceBlocked = 1068, "device.blocked";
     /// The slot holds a credential that is not the token's.
     SlotInUse = 1070, "slot.in_use";
     /// The slot is empty.
@@ -135,6 +142,8 @@ pub struct Error {
     pub message: String,
     /// The rows that are wrong, where a request has rows.
     pub rows: Vec<BadRow>,
+    /// How many more wrong access codes the device takes, if it said so.
+    pub attempts_left: Option<u8>,
 }
 
 /// A row of a request that is wrong.
@@ -154,7 +163,7 @@ impl Error {
             message.truncate(end);
             message.push('…');
         }
-        Self { kind, message, rows: Vec::new() }
+        Self { kind, message, rows: Vec::new(), attempts_left: None }
     }
 
     /// What programs may want to know besides the number.
@@ -163,6 +172,9 @@ impl Error {
         let mut data = json!({ "kind": self.kind.name() });
         if !self.rows.is_empty() {
             data["rows"] = json!(self.rows);
+        }
+        if let Some(left) = self.attempts_left {
+            data["attemptsLeft"] = left.into();
         }
         data
     }
@@ -239,7 +251,12 @@ impl From<FindError> for Error {
 
 impl From<DeviceError> for Error {
     fn from(error: DeviceError) -> Self {
-        Self::new(crate::service::device::kind_of(&error), error.to_string())
+        let attempts_left = match &error {
+            DeviceError::Driver(DriverError::WrongLockCode { attempts_left }) => *attempts_left,
+            _ => None,
+        };
+        let kind = crate::service::device::kind_of(&error);
+        Self { attempts_left, ..Self::new(kind, error.to_string()) }
     }
 }
 

@@ -13,28 +13,22 @@ use crate::model::id::{JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::{Credential, Kind as Otp};
 use crate::otp::passcode::Passcode;
-use crate::store::{Reader, Tx, objects};
+use crate::store::{Reader, Tx};
 
 /// Shows a job.
 ///
 /// # Errors
 /// [`Kind::JobNotFound`].
 pub async fn show(app: &App, job: JobId) -> Result<Json, Error> {
-    let shown = app
-        .store
-        .read(move |reader| {
-            let wanted = [json!("*"), json!({"token": ["id", "serial"]})];
-            Ok::<_, Error>(objects::get(reader, &objects::JOB, job.0, &wanted)?)
-        })
-        .await?;
-    if shown.is_null() { Err(Error::not_found("job")) } else { Ok(shape(&shown)) }
+    let row = app.store.read(move |reader| Ok::<_, Error>(reader.job_row(job)?)).await?;
+    if row.is_null() { Err(Error::not_found("job")) } else { Ok(json!(shown(&row))) }
 }
 
 /// The form of a job on the wire.
-fn shape(row: &Json) -> Json {
+pub(super) fn shown(row: &Json) -> JobShown<'_> {
     let text = |name: &str| row[name].as_str().unwrap_or_default();
     let of_token = |name: &str| row["token"][name].as_str().map(str::to_owned);
-    json!(JobShown {
+    JobShown {
         job: text("id"),
         action: text("action"),
         state: text("state"),
@@ -46,7 +40,7 @@ fn shape(row: &Json) -> Json {
         operator: text("operator"),
         date_created: text("dateCreated"),
         last_updated: text("lastUpdated"),
-    })
+    }
 }
 
 /// Confirms a job by a passcode that somebody read off the device.

@@ -5,11 +5,13 @@
 //! | reserve token, slot, secret | | |
 //! | write the secret into the slot | state `writing` | `wipe_before_use` (`undone` if still `reserved`) |
 //! | let the device compute a passcode | state `proving` | `awaiting_passcode` |
+//! | or, if it shows or types its passcodes only, let a person read one | state `awaiting_passcode` | the same |
 //! | compare, spend it, make the secret the token's | one commit: `ready` | done |
 //!
 //! The secret is made here and never leaves but into the device. The token's old secret stays until the new one
 //! is proven. A job runs to its end whether or not anybody waits for it.
 
+mod fit;
 mod reserve;
 mod run;
 
@@ -24,12 +26,13 @@ use self::reserve::{refuse_early, reserve};
 use self::run::Run;
 use super::error::{Error, Kind};
 use super::inventory::Selector;
-use super::{create, device, job};
+use super::{device, job};
 use crate::access::Caller;
 use crate::app::App;
 use crate::devices::DeviceId;
 
 /// Which token gets the credential.
+#[derive(Clone)]
 pub enum Target {
     /// One that is there.
     Token(Selector),
@@ -41,7 +44,7 @@ pub enum Target {
 pub struct ProgramRequest {
     /// The device.
     pub device: DeviceId,
-    /// The slot; by default one named after the token.
+    /// The slot; by default one named after the token, or the first free number.
     pub slot: Option<String>,
     /// The token.
     pub target: Target,
@@ -67,23 +70,28 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     if request.pin.is_some() && request.user.is_none() {
         return Err(Error::invalid("attrs.pin", "needs `attrs.user`: a PIN belongs to an assignment"));
     }
-    if let Some(slot) = &request.slot {
-        create::check_name("slot", slot)?;
-    }
-    refuse_early(app, &device, &request).await?;
+    let info = device::info(&device)?.clone();
+    refuse_early(app, &device, &info, &request).await?;
     let (unlock, touch, wait) = (request.unlock.clone(), request.touch, request.wait);
     // What the slot holds already is asked first: a credential that is not ours is never overwritten.
     let taken = app.devices.slots(&device.id, unlock.clone()).await?;
     let taken: Vec<String> =
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();
-    let run = Run { app: Arc::clone(app), device: device.id.clone(), unlock, touch, caller: caller.clone() };
+    let run = Run {
+        app: Arc::clone(app),
+        device: device.id.clone(),
+        capabilities: info.capabilities.clone(),
+        unlock,
+        touch,
+        caller: caller.clone(),
+    };
     let (told, reserved) = tokio::sync::oneshot::channel();
     let (done, finished) = tokio::sync::oneshot::channel::<()>();
     // From here on it runs by itself: a caller that goes away while the job is saved must not leave one behind that
     // nobody works on.
     app.spawn(async move {
-        let saved = run.app.store.write(move |tx| reserve(tx, &by, &device, &request, &taken)).await;
+        let saved = run.app.store.write(move |tx| reserve(tx, &by, &device, &info, &request, &taken)).await;
         match saved {
             Ok(reserved) => {
                 let _ = told.send(Ok(reserved.job));

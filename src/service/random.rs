@@ -15,16 +15,18 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-/// Makes a secret as long as the output of its hash (RFC 4226 §4 R6 asks for 20 bytes with SHA-1).
+/// Makes a secret as long as the output of its hash (RFC 4226 §4 R6 asks for 20 bytes with SHA-1), or as long as its
+/// device takes if that is less.
 ///
 /// # Errors
 /// [`Kind::Internal`] if the system gives no random bytes.
-pub fn secret(algorithm: Algorithm) -> Result<Secret, Error> {
-    let bytes = match algorithm {
+pub fn secret(algorithm: Algorithm, most_bytes: usize) -> Result<Secret, Error> {
+    let mut bytes = match algorithm {
         Algorithm::Sha1 => bytes::<20>()?.to_vec(),
         Algorithm::Sha256 => bytes::<32>()?.to_vec(),
         Algorithm::Sha512 => bytes::<64>()?.to_vec(),
     };
+    bytes.truncate(most_bytes);
     Secret::new(bytes).map_err(|error| Error::new(Kind::Internal, error.to_string()))
 }
 

@@ -69,11 +69,11 @@ pub struct DeviceShown<'a> {
     pub(super) model: Option<&'a str>,
     /// Version of its firmware.
     pub(super) firmware: Option<&'a str>,
-    /// How it is reached, such as `pcsc`.
+    /// The bus by which its calls go, such as `pcsc`.
     pub(super) transport: &'a str,
     /// The workstation that lends the port; null for the server itself.
     pub(super) station: Option<&'a str>,
-    /// Where it is plugged in, in the words of the system.
+    /// Where it is plugged in on that bus, in the words of the system.
     pub(super) place: &'a str,
     /// `opening`, `ready`, `busy`, `locked` (it asks for its access code), `ambiguous` (two of one serial) or `failed`.
     pub(super) state: &'a str,
@@ -81,12 +81,31 @@ pub struct DeviceShown<'a> {
     pub(super) slots: Option<u16>,
     /// What it can do.
     pub(super) capabilities: Option<CapabilitiesShown<'a>>,
+    /// Every way by which it is reached; the first one serves its calls.
+    pub(super) interfaces: Vec<InterfaceShown<'a>>,
+    /// Why it failed.
+    pub(super) error: Option<&'a str>,
+}
+
+/// One of the ways by which a device is reached. Two interfaces of one USB key are one device.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct InterfaceShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it is plugged in, in the words of the system.
+    pub(super) place: &'a str,
+    /// `hid`, `contact` (the card interface of a USB key is one) or `contactless`.
+    pub(super) kind: Option<&'a str>,
+    /// As that of a device.
+    pub(super) state: &'a str,
     /// Why it failed.
     pub(super) error: Option<&'a str>,
 }
 
 /// What a device can do.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct CapabilitiesShown<'a> {
     /// Hash functions: `SHA1`, `SHA256`, `SHA512`.
@@ -97,10 +116,28 @@ pub struct CapabilitiesShown<'a> {
     pub(super) hotp: bool,
     /// Whether it does TOTP (RFC 6238).
     pub(super) totp: bool,
-    /// Whether it computes passcodes for the server.
+    /// Whether it computes passcodes for the server; else it shows or types them to people, and a job asks for one.
     pub(super) calculate: bool,
+    /// Whether that is true of TOTP only.
+    pub(super) hotp_by_hand: bool,
     /// Whether it can ask for a touch.
     pub(super) touch: bool,
+    /// Time steps of TOTP in seconds; empty if it takes any.
+    pub(super) timers: &'a [u32],
+    /// Whether it has a clock of its own, which programming sets.
+    pub(super) clock: bool,
+    /// The numbers of its slots; null if slots have names that the caller chooses.
+    pub(super) numbers: Option<NumbersShown>,
+}
+
+/// The numbers of the slots of a device, as its maker counts them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NumbersShown {
+    /// First and last number that takes HOTP; null if there is none.
+    pub(super) hotp: Option<(u8, u8)>,
+    /// First and last number that takes TOTP; null if there is none.
+    pub(super) totp: Option<(u8, u8)>,
 }
 
 /// A slot of a device.
@@ -186,4 +223,48 @@ pub struct CredentialShown<'a> {
     pub(super) secret: String,
     /// All of it as an `otpauth:` address, as apps read it.
     pub(super) uri: &'a str,
+}
+
+/// Everything as it is now, for whoever begins to follow or has missed something. What comes after it may repeat what is
+/// in it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SnapshotShown<'a> {
+    /// `start`; `missed` if the server no longer knows what followed the last event seen; `lagged` if events came faster
+    /// than they were read.
+    pub(super) reason: &'a str,
+    /// What is plugged in, as `device/list` shows it.
+    pub(super) devices: DevicesShown<'a>,
+    /// The jobs that are not at their end, as `job/get` shows them.
+    pub(super) jobs: Vec<JobShown<'a>>,
+}
+
+/// Something is plugged in, and being asked what it is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AttachedShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it is plugged in, in the words of the system.
+    pub(super) place: &'a str,
+}
+
+/// Something is no longer plugged in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DetachedShown<'a> {
+    /// The bus, such as `pcsc`.
+    pub(super) transport: &'a str,
+    /// Where it was, in the words of the system.
+    pub(super) place: &'a str,
+    /// The ids of the devices that are gone with it.
+    pub(super) devices: Vec<String>,
+}
+
+/// A device waits for a touch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct TouchShown {
+    /// Its id.
+    pub(super) device: String,
 }

@@ -1,16 +1,28 @@
 //! The provisioning journal: what was about to be done to which slot, and how far it came.
 //!
+//! Whoever shows jobs to people as they move on is told of each move after its commit ([`Observer`]).
+//!
 //! A new secret lives here, sealed, from before the first byte goes to the device until the device has proved
 //! it (then it becomes the token's) or the job has ended otherwise.
 
 use rusqlite::OptionalExtension as _;
+use serde_json::{Value as Json, json};
 
 use super::hot::{one_row, parameter_columns, read_parameters, read_text, unseal_secret};
 use super::sealing::Place;
-use super::{Reader, StoreError, Tx};
+use super::{Reader, StoreError, Tx, objects};
 use crate::model::id::{AssignmentId, JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::Credential;
+
+/// A job as the API shows it: all its attributes, and id and serial of its token.
+pub type Row = Json;
+
+/// Is told of jobs that were begun or moved on.
+pub type Observer = Box<dyn Fn(Vec<Row>) + Send + Sync>;
+
+/// Most unfinished jobs that are listed.
+const MOST_UNFINISHED: i64 = 1000;
 
 /// What a job does to its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +151,15 @@ impl Tx<'_> {
             let mut put = connection.prepare_cached("UPDATE jobs SET secret = ?2 WHERE id = ?1")?;
             one_row(put.execute((id, sealed))?)?;
         }
+        self.note_move(JobId(id));
         Ok(JobId(id))
+    }
+
+    fn note_move(&self, job: JobId) {
+        let mut moved = self.moved_jobs.borrow_mut();
+        if !moved.contains(&job) {
+            moved.push(job);
+        }
     }
 
     /// Moves a job on. The secret is dropped once the token has it, or the device cannot have it.
@@ -151,6 +171,7 @@ impl Tx<'_> {
             "UPDATE jobs SET state = ?2, error = ?3, updated_ms = ?4,
              secret = CASE WHEN ?5 THEN NULL ELSE secret END WHERE id = ?1",
         )?;
+        self.note_move(job);
         let drop_secret = matches!(state, JobState::Ready | JobState::Undone);
         one_row(update.execute((job.0, state.as_str(), error, self.now().as_millis(), drop_secret))?)
     }
@@ -241,6 +262,33 @@ impl Reader<'_> {
             credential,
             operator: row.get(10)?,
         }))
+    }
+
+    /// Shows a job; `null` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn job_row(&self, job: JobId) -> Result<Row, StoreError> {
+        let wanted = [json!("*"), json!({"token": ["id", "serial"]})];
+        match objects::get(self, &objects::JOB, job.0, &wanted) {
+            Ok(row) => Ok(row),
+            Err(objects::QueryError::Store(error)) => Err(error),
+            // What is asked for stands above, and the table has it.
+            Err(_) => Err(StoreError::Unreadable { place: "jobs" }),
+        }
+    }
+
+    /// The jobs that have not come to their end, oldest first; at most 1000, the newest ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn unfinished_jobs(&self) -> Result<Vec<JobId>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id FROM (SELECT id FROM jobs WHERE state NOT IN ('ready', 'undone', 'wipe_before_use')
+             ORDER BY id DESC LIMIT ?1) ORDER BY id",
+        )?;
+        let ids = select.query_map([MOST_UNFINISHED], |row| row.get(0).map(JobId))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The unfinished job on a slot, if there is one, and where it stands.

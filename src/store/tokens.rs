@@ -7,7 +7,7 @@ use super::imports::ImportId;
 use super::{Reader, StoreError, Tx};
 use crate::model::id::{ProductId, RepositoryId, TokenId};
 use crate::model::status::TokenStatus;
-use crate::otp::credential::Credential;
+use crate::otp::credential::{Credential, Parameters};
 
 /// A token to be.
 #[derive(Clone, Debug)]
@@ -261,6 +261,18 @@ impl Reader<'_> {
         let mut select =
             self.connection.prepare_cached("SELECT id FROM tokens WHERE device = ?1 AND slot = ?2")?;
         Ok(select.query_row((device, slot), |row| row.get(0).map(TokenId)).optional()?)
+    }
+
+    /// How the credential in that slot makes its passcodes, if it is a token's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn parameters_at(&self, device: &str, slot: &str) -> Result<Option<Parameters>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT c.kind, c.hash, c.digits, c.time_step_seconds
+             FROM tokens t JOIN credentials c ON c.token_id = t.id WHERE t.device = ?1 AND t.slot = ?2",
+        )?;
+        Ok(select.query_row((device, slot), |row| read_parameters(row, 0)).optional()?)
     }
 
     /// The slots of a device that hold a token's credential.

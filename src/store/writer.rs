@@ -8,9 +8,9 @@
 //! panics, fails the whole batch and forgets all memory of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use rusqlite::hooks::Wal;
@@ -18,6 +18,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::hot::{Decision, Keys, Rows};
+use super::jobs::{Observer, Row};
 use super::sealing::Vault;
 use super::{StoreError, Tx, audit};
 use crate::otp::time::{Clock, Timestamp};
@@ -89,6 +90,7 @@ impl Writer {
         mut connection: Connection,
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
+        observer: Arc<OnceLock<Observer>>,
     ) -> Result<Self, StoreError> {
         let (requests, waiting) = sync_channel(QUEUE);
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -106,6 +108,7 @@ impl Writer {
             healthy: Arc::clone(&healthy),
             broken: None,
             log_pages,
+            observer,
         };
         let thread = std::thread::Builder::new()
             .name("fobd-writer".to_owned())
@@ -209,6 +212,8 @@ struct State {
     broken: Option<String>,
     /// Pages of the write-ahead log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// Who is told of jobs that were moved on.
+    observer: Arc<OnceLock<Observer>>,
 }
 
 impl Drop for State {
@@ -261,6 +266,14 @@ impl State {
         }
     }
 
+    fn tell(&self, jobs: Vec<Row>) {
+        let Some(observer) = self.observer.get().filter(|_| !jobs.is_empty()) else { return };
+        // What it does is not worth the writer.
+        if catch_unwind(AssertUnwindSafe(|| observer(jobs))).is_err() {
+            tracing::error!("who is told of jobs broke down");
+        }
+    }
+
     /// Runs a batch in one transaction and answers everybody in it.
     fn commit(&mut self, batch: Vec<Request>) {
         if let Some(cause) = &self.broken {
@@ -271,9 +284,13 @@ impl State {
         }
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(batch.len());
-        let outcome = self.run_batch(batch, now, &mut answers);
+        let mut jobs = Vec::new();
+        let outcome = self.run_batch(batch, now, &mut answers, &mut jobs);
         match &outcome {
-            Ok(()) => self.healthy.store(true, Ordering::Release),
+            Ok(()) => {
+                self.healthy.store(true, Ordering::Release);
+                self.tell(jobs);
+            }
             Err(error) => {
                 tracing::error!(%error, requests = answers.len(), "a commit failed: nothing of it stands");
                 self.healthy.store(false, Ordering::Release);
@@ -299,6 +316,7 @@ impl State {
         batch: Vec<Request>,
         now: Timestamp,
         answers: &mut Vec<Answer>,
+        jobs: &mut Vec<Row>,
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = match transaction {
@@ -328,7 +346,7 @@ impl State {
                     }
                     decide(&transaction, &self.vault, &mut self.rows, run, now, answers)
                 }
-                Request::Work(work) => run_work(&transaction, &self.vault, work, now, answers),
+                Request::Work(work) => run_work(&transaction, &self.vault, work, now, answers, jobs),
                 Request::Stop => Ok(()),
             };
             failure = outcome.err();
@@ -378,13 +396,14 @@ fn run_work(
     work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
     now: Timestamp,
     answers: &mut Vec<Answer>,
+    jobs: &mut Vec<Row>,
 ) -> Result<(), StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
     let tx = Tx::new(connection, vault, now);
     let done = work(&tx);
     answers.push(done.answer);
     if done.keep {
-        tx.finish()?;
+        jobs.append(&mut tx.finish()?);
         connection.execute_batch("RELEASE work")?;
     } else {
         connection.execute_batch("ROLLBACK TO work; RELEASE work")?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use fobd::rpc::jsonrpc;
 use fobd::rpc::methods::{GENERAL_ERRORS, METHODS, Method};
+use fobd::rpc::streams::STREAMS;
 use fobd::service::error::Kind;
 use fobd::store::objects::{self, Object};
 use serde_json::{Value as Json, json};
@@ -16,6 +17,7 @@ pub fn text(document: &Json) -> String {
         attributes(&mut out, object, document);
     }
     methods(&mut out, document);
+    streams(&mut out, document);
     errors(&mut out);
     out
 }
@@ -104,6 +106,34 @@ fn describe(out: &mut String, method: &Method, described: &Json, document: &Json
         method.name,
         on_one_line(&super::in_das5(method, example.result.clone())),
     );
+}
+
+fn streams(out: &mut String, document: &Json) {
+    out.push_str("\n## Streams\n\n");
+    out.push_str(include_str!("streams.md"));
+    for (stream, described) in STREAMS.iter().zip(document["x-streams"].as_array().expect("streams")) {
+        let roles: Vec<&str> =
+            described["x-roles"].as_array().expect("roles").iter().filter_map(Json::as_str).collect();
+        let _ = write!(
+            out,
+            "\n### `{}`\n\n{} For: {}.\n\n```\ncurl -N -u alice:PASSWORD http://127.0.0.1:8480{}\n```\n\n\
+             | event | meaning | data |\n|---|---|---|\n",
+            stream.name,
+            stream.about,
+            roles.join(", "),
+            stream.path
+        );
+        for event in described["events"].as_array().expect("events") {
+            let members = resolve(&event["data"], document)["properties"].as_object().into_iter().flatten();
+            let data = match reference(&event["data"]) {
+                Some("DeviceShown") => format!("a row of [`device/list`](#{})", anchor("device/list")),
+                Some("JobShown") => format!("as of [`job/get`](#{})", anchor("job/get")),
+                _ => members.map(|(member, _)| format!("`{member}`")).collect::<Vec<_>>().join(", "),
+            };
+            let text = |name: &str| event[name].as_str().expect("a text");
+            let _ = writeln!(out, "| `{}` | {} | {data} |", text("name"), text("summary"));
+        }
+    }
 }
 
 /// JSON on one line, with a blank after each `:` and `,`.

@@ -206,3 +206,14 @@ fn an_address_that_is_not_this_machines_is_named() {
     assert!(said.lines().last().unwrap().starts_with("error: cannot listen on 192.0.2.1:8480: "), "{said}");
     assert_eq!(refused.stdout, b"");
 }
+
+#[test]
+fn a_server_looks_for_readers_and_for_hid_interfaces() {
+    let installation = Installation::new();
+    let server = installation.start();
+    let buses = server.client.ok("device/list", json!({}))["buses"].clone();
+    // The installation of a test is led away from the machine's own pcscd.
+    assert_eq!((&buses[0]["name"], &buses[0]["error"].is_string()), (&json!("pcsc"), &true));
+    assert_eq!(buses[1], json!({"name": "hid", "error": null}));
+    server.stop();
+}

@@ -17,6 +17,8 @@ use fobd::model::role::Role;
 use fobd::otp::time::{Clock, Timestamp};
 use fobd::store::catalogue::DEFAULT_REPOSITORY;
 use fobd::store::{Location, Store, Synchronous};
+use fobd_drivers::token::Driver;
+use fobd_drivers::transport::Bus;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -60,11 +62,29 @@ pub struct InProcess {
 impl InProcess {
     /// Starts a server with that bus, at 2026-01-01T00:00:00Z.
     pub fn start(bus: VirtualBus) -> Self {
-        Self::with_limits(bus, Limits::default())
+        Self::start_as(bus, &[], fobd_drivers::DRIVERS, Limits::default())
     }
 
     /// The same, with other limits on what clients can make wait.
     pub fn with_limits(bus: VirtualBus, limits: Limits) -> Self {
+        Self::start_as(bus, &[], fobd_drivers::DRIVERS, limits)
+    }
+
+    /// The same, with more buses and with other drivers.
+    pub fn start_with(
+        bus: VirtualBus,
+        more: &[Arc<dyn Bus>],
+        drivers: &'static [&'static dyn Driver],
+    ) -> Self {
+        Self::start_as(bus, more, drivers, Limits::default())
+    }
+
+    fn start_as(
+        bus: VirtualBus,
+        more: &[Arc<dyn Bus>],
+        drivers: &'static [&'static dyn Driver],
+        limits: Limits,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let location = Location { data_dir: dir.path().to_owned(), key_file: dir.path().join("master.key") };
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000)));
@@ -85,11 +105,12 @@ impl InProcess {
             .build()
             .expect("a runtime");
         let (stop, stopped) = oneshot::channel::<()>();
-        let buses: Vec<Arc<dyn fobd_drivers::transport::Bus>> = vec![Arc::new(bus.clone())];
+        let mut buses: Vec<Arc<dyn Bus>> = vec![Arc::new(bus.clone())];
+        buses.extend_from_slice(more);
         let (app, address) = runtime.block_on(async {
             let shared: Arc<dyn Clock> = clock.clone();
             let store = Store::open(&location, Synchronous::Full, Arc::clone(&shared)).expect("the store");
-            let devices = Devices::start(buses, fobd_drivers::DRIVERS);
+            let devices = Devices::start(buses, drivers);
             let app = App::start(store, devices, shared).await.expect("the server");
             let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Protection::Loopback)
                 .await

@@ -11,9 +11,15 @@ use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
+use crate::service::catalogue::products;
 use crate::service::error::Kind;
 use crate::service::shown::{CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown};
 use crate::store::objects::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+
+/// The id of the product that the example makes: behind those that come with the program and two of the test's world.
+fn next_product() -> String {
+    format!("p{}", products().len() + 3)
+}
 
 macro_rules! methods {
     ($($name:literal, $permission:ident, $handler:path, $params:ty => $gives:expr; $about:literal
@@ -93,7 +99,7 @@ methods! {
     "Makes a product (token model)." [Exists]
     {"attrs": {
         "name": "Key fob", "manufacturerCode": "EX", "productCode": "FOB", "algorithm": "OATH TOTP", "timer": 60
-    }} => {"id": "p12"}
+    }} => {"id": (next_product())}
 
     "product/get", DirectoryRead, directory::get_product, ProductGet => Shown(&PRODUCT);
     "Shows one product." [ProductNotFound]
@@ -335,13 +341,18 @@ methods! {
         "state": "ready", "slots": 32, "error": null,
         "capabilities": {
             "algorithms": ["SHA1", "SHA256", "SHA512"], "digits": [6, 7, 8],
-            "hotp": true, "totp": true, "calculate": true, "touch": true
-        }
+            "hotp": true, "totp": true, "calculate": true, "hotpByHand": false, "touch": true, "timers": [],
+            "clock": false, "numbers": null
+        },
+        "interfaces": [{
+            "transport": "virtual", "place": "Yubico YubiKey OTP+FIDO+CCID 00 00", "kind": "contact", "state": "ready",
+            "error": null
+        }]
     }], "buses": [{"name": "virtual", "error": null}]}
 
     "device/slots", DeviceRead, device::slots, DeviceSlots => typed_result::<List<SlotShown<'_>>>();
     "Lists the slots of a device and the tokens that live there."
-    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceFailed, DeviceTimeout]
+    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout]
     {"device": "ykoath:12345678"} =>
     {"total": 1, "rows": [{
         "slot": "Example:john", "name": "Example:john", "type": "HOTP", "algorithm": "SHA1", "digits": 6, "timer": null,
@@ -350,7 +361,8 @@ methods! {
 
     "device/program", DeviceProgram, device::program, DeviceProgram => typed_result::<JobShown<'_>>();
     "Puts a new secret into a slot and proves it."
-    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceFailed, DeviceTimeout, DeviceUnsupported, ProductNotFound,
+    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout,
+     DeviceUnsupported, DeviceFull, ProductNotFound,
      RepositoryNotFound, TokenNotFound, UserNotFound, DomainNotFound, InUse, SlotInUse]
     {
         "device": "ykoath:12345678",
@@ -366,12 +378,14 @@ methods! {
 
     "device/calculate", DeviceCalculate, device::calculate, DeviceCalculate => typed_result::<PasscodeShown<'_>>();
     "Lets a device compute a passcode."
-    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceFailed, DeviceTimeout, DeviceUnsupported, SlotEmpty]
+    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout,
+     DeviceUnsupported, SlotEmpty]
     {"device": "ykoath:12345678", "slot": "Example:john"} => {"passcode": "755224"}
 
     "device/erase", DeviceProgram, device::erase, DeviceErase => typed_result::<JobShown<'_>>();
     "Empties a slot; its token becomes stock again."
-    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceFailed, DeviceTimeout, DeviceUnsupported, SlotEmpty, SlotInUse]
+    [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout,
+     DeviceUnsupported, SlotEmpty, SlotInUse]
     {"device": "ykoath:12345678", "slot": "Example:john"} =>
     {
         "job": "j3", "action": "erase", "state": "ready", "step": "ready", "device": "ykoath:12345678",

@@ -1,54 +1,80 @@
 //! Taking token, slot and a new secret for a job, all in one commit, before anything is sent.
 
+use fobd_drivers::token::{SlotId, TokenInfo};
 use zeroize::Zeroizing;
 
-use super::{ProgramRequest, Target};
+use super::{ProgramRequest, Target, fit};
 use crate::access::Caller;
 use crate::app::App;
-use crate::devices::DeviceView;
+use crate::devices::{DeviceId, DeviceView};
 use crate::model::id::{AssignmentId, JobId, ProductId, TokenId, UserId};
-use crate::otp::credential::{Credential, Kind as Otp};
+use crate::otp::credential::{Credential, Parameters};
 use crate::service::assign::{Grant, assign_in};
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::job::refuse_busy_slot;
 use crate::service::lifecycle::refuse_retired;
-use crate::service::{create, device, random};
+use crate::service::{create, random, slots};
 use crate::store::jobs::{Action, NewJob, Undo};
 use crate::store::tokens::NewToken;
-use crate::store::{Tx, objects};
+use crate::store::{Reader, Tx, objects};
 
 /// A reserved job.
 pub(super) struct Reserved {
     pub(super) job: JobId,
     pub(super) token: TokenId,
-    pub(super) slot: String,
+    /// Its serial, which is what a device with a display may show of it: whoever finds the device learns no name.
+    pub(super) serial: String,
+    pub(super) slot: SlotId,
     pub(super) credential: Credential,
-    /// HOTP: the counter to start from. Not every device can start at 0.
-    pub(super) counter: u64,
 }
 
-/// Refuses a slot at work before the device is asked: that would wait with it for a touch.
+/// Refuses what is wrong before the device is asked: a slot at work, which would wait with it for a touch, and what
+/// the device cannot do.
 pub(super) async fn refuse_early(
     app: &App,
     device: &DeviceView,
+    info: &TokenInfo,
     request: &ProgramRequest,
 ) -> Result<(), Error> {
-    let (place, named) = (device.id.to_string(), request.slot.clone());
-    let token = match &request.target {
-        Target::Token(selector) => Some(selector.clone()),
-        Target::Product(..) => None,
-    };
+    let (place, named, touch) = (device.id.clone(), request.slot.clone(), request.touch);
+    let (info, target) = (info.clone(), request.target.clone());
     app.store
         .read(move |reader| {
-            let home = match token {
-                Some(selector) => reader.place_of(TokenId(selector.find(reader, &objects::TOKEN)?))?,
-                None => None,
+            let (product, home) = match target {
+                Target::Token(selector) => {
+                    let token = TokenId(selector.find(reader, &objects::TOKEN)?);
+                    (reader.product_of(token)?, reader.place_of(token)?)
+                }
+                Target::Product(product, _) => (ProductId(product.find(reader, &objects::PRODUCT)?), None),
             };
-            let slot = named.or_else(|| home.filter(|(at, _)| *at == place).map(|(_, slot)| slot));
+            let model = fitting_model(reader, &place, &info, product, touch)?;
+            let place = place.to_string();
+            let home = home.filter(|(at, _)| *at == place).map(|(_, slot)| slot);
+            let addressing = &info.capabilities.addressing;
+            let named =
+                named.map(|text| slots::parse_for(addressing, fit::factor(&model), &text)).transpose()?;
+            let slot = named.map(|slot| slot.to_string()).or(home);
             slot.map_or(Ok(()), |slot| refuse_busy_slot(reader, &place, &slot))
         })
         .await
+}
+
+/// The parameters of a product, if this device can hold such a credential.
+fn fitting_model(
+    reader: &Reader<'_>,
+    device: &DeviceId,
+    info: &TokenInfo,
+    product: ProductId,
+    touch: bool,
+) -> Result<Parameters, Error> {
+    let model = reader.product(product)?.ok_or_else(|| Error::not_found("product"))?;
+    if model.driver != device.driver() {
+        let text = format!("products of driver `{}` do not go into {device}", model.driver);
+        return Err(Error::new(Kind::DeviceUnsupported, text));
+    }
+    fit::check(info, &model.parameters, touch)?;
+    Ok(model.parameters)
 }
 
 /// Takes token, slot and a new secret, all in one commit.
@@ -56,6 +82,7 @@ pub(super) fn reserve(
     tx: &Tx<'_>,
     caller: &Caller,
     device: &DeviceView,
+    info: &TokenInfo,
     request: &ProgramRequest,
     taken: &[String],
 ) -> Result<Reserved, Error> {
@@ -81,37 +108,30 @@ pub(super) fn reserve(
     if tx.reader().custody_of(token)?.confined {
         return Err(Error::new(Kind::Confined, format!("token {serial} is confined: release it first")));
     }
+    let product = tx.reader().product_of(token)?;
+    let parameters = fitting_model(tx.reader(), &device.id, info, product, request.touch)?;
     let home = tx.reader().place_of(token)?;
-    let named = request.slot.clone();
-    let slot = named
-        .or_else(|| home.clone().filter(|(at, _)| *at == place).map(|(_, slot)| slot))
-        .unwrap_or_else(|| format!("fobd:{serial}"));
-    refuse_busy_slot(tx.reader(), &place, &slot)?;
+    let slot = slot_for(tx.reader(), info, request, &parameters, (&place, &serial), home.as_ref(), taken)?;
+    let in_slot = slot.to_string();
+    refuse_busy_slot(tx.reader(), &place, &in_slot)?;
     let undo = match home {
-        Some((at, in_slot)) if at == place && in_slot == slot => Undo::Nothing,
-        Some((at, in_slot)) => {
-            let text = format!("token {serial} lives in slot `{in_slot}` of {at}: erase that first");
+        Some((at, lives_in)) if at == place && lives_in == in_slot => Undo::Nothing,
+        Some((at, lives_in)) => {
+            let text = format!("token {serial} lives in slot `{lives_in}` of {at}: erase that first");
             return Err(Error::new(Kind::InUse, text));
         }
         None => {
-            let owner = tx.reader().token_at(&place, &slot)?;
-            if owner.is_some() || taken.contains(&slot) {
-                let text = format!("slot `{slot}` of {place} holds another credential: erase it first");
+            let owner = tx.reader().token_at(&place, &in_slot)?;
+            if owner.is_some() || taken.contains(&in_slot) {
+                let text = format!("slot `{in_slot}` of {place} holds another credential: erase it first");
                 return Err(Error::new(Kind::SlotInUse, text));
             }
-            tx.put_place(token, &place, &slot)?;
+            tx.put_place(token, &place, &in_slot)?;
             if made { Undo::Token } else { Undo::Place }
         }
     };
-    let product = tx.reader().product_of(token)?;
-    let model = tx.reader().product(product)?.ok_or_else(|| Error::not_found("product"))?;
-    if model.driver != device.id.driver() {
-        let text = format!("products of driver `{}` do not go into {}", model.driver, device.id);
-        return Err(Error::new(Kind::DeviceUnsupported, text));
-    }
-    let credential =
-        Credential { secret: random::secret(model.parameters.algorithm)?, parameters: model.parameters };
-    check_capabilities(device, &credential, request.touch)?;
+    let secret = random::secret(parameters.algorithm, info.capabilities.max_secret_bytes)?;
+    let credential = Credential { secret, parameters };
     let assignment = match &request.user {
         Some(user) => assign_anew(tx, caller, token, user, request.pin.clone())?,
         None => None,
@@ -120,7 +140,7 @@ pub(super) fn reserve(
         action: Action::Program,
         token: Some(token),
         device: &place,
-        slot: &slot,
+        slot: &in_slot,
         credential: Some(&credential),
         touch: request.touch,
         undo,
@@ -129,10 +149,31 @@ pub(super) fn reserve(
     })?;
     let mut entry = caller.did("device/program");
     (entry.token, entry.outcome) = (Some(token), "reserved");
-    entry.detail = format!("job {job}, slot `{slot}` of {place}");
+    entry.detail = format!("job {job}, slot `{in_slot}` of {place}");
     tx.audit(entry);
-    let counter = device.info.as_ref().map_or(0, |info| info.capabilities.first_counter);
-    Ok(Reserved { job, token, slot, credential, counter })
+    Ok(Reserved { job, token, serial, slot, credential })
+}
+
+/// The slot that the caller named, or the one where the token lives on this device, or a free one.
+fn slot_for(
+    reader: &Reader<'_>,
+    info: &TokenInfo,
+    request: &ProgramRequest,
+    parameters: &Parameters,
+    (place, serial): (&str, &str),
+    home: Option<&(String, String)>,
+    taken: &[String],
+) -> Result<SlotId, Error> {
+    let (addressing, factor) = (&info.capabilities.addressing, fit::factor(parameters));
+    let lives_here = home.filter(|(at, _)| at == place).map(|(_, slot)| slot);
+    match request.slot.as_ref().or(lives_here) {
+        Some(text) => slots::parse_for(addressing, factor, text),
+        None => slots::choose(addressing, factor, serial, |slot| {
+            let ours =
+                reader.token_at(place, slot)?.is_some() || reader.unfinished_job_at(place, slot)?.is_some();
+            Ok(!ours && !taken.iter().any(|taken| taken == slot))
+        }),
+    }
 }
 
 /// Assigns the token, unless the user has it already. What a job that gives up cannot take back, it must not
@@ -167,31 +208,4 @@ fn free_serial(tx: &Tx<'_>, device_serial: &str) -> Result<String, Error> {
         serial = format!("{device_serial}-{number}");
     }
     Ok(serial)
-}
-
-fn check_capabilities(device: &DeviceView, credential: &Credential, touch: bool) -> Result<(), Error> {
-    let Some(info) = &device.info else { return Ok(()) };
-    let can = &info.capabilities;
-    let parameters = &credential.parameters;
-    let unsupported = |what: String| {
-        Err(Error::new(
-            Kind::DeviceUnsupported,
-            format!("{} ({}) cannot do {what}", info.model, info.firmware),
-        ))
-    };
-    match parameters.kind {
-        Otp::Hotp if !can.hotp => return unsupported("HOTP".to_owned()),
-        Otp::Totp { .. } if !can.totp => return unsupported("TOTP".to_owned()),
-        _ => {}
-    }
-    if !can.algorithms.contains(&device::to_driver(parameters.algorithm)) {
-        return unsupported(format!("HMAC-{}", parameters.algorithm.as_str()));
-    }
-    if !can.digits.contains(&parameters.digits.get()) {
-        return unsupported(format!("{} digits", parameters.digits.get()));
-    }
-    if touch && !can.touch {
-        return unsupported("passcodes that need a touch".to_owned());
-    }
-    Ok(())
 }

@@ -1,10 +1,14 @@
 //! A job under way: write, let the device compute, compare.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use fobd_drivers::error::SlotState;
-use fobd_drivers::token::{self as driver, LockCode, MovingFactor, SecretBytes, SlotConfig};
+use fobd_drivers::token::{
+    self as driver, Capabilities, LockCode, MovingFactor, SecretBytes, SlotConfig, SlotId,
+};
 
+use super::fit;
 use super::reserve::Reserved;
 use crate::access::Caller;
 use crate::app::App;
@@ -13,7 +17,7 @@ use crate::model::id::{JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::{Credential, Kind as Otp};
 use crate::otp::time::Timestamp;
-use crate::service::device::{Watching, slot_id, to_driver};
+use crate::service::device::{Watching, to_driver};
 use crate::service::error::Error;
 use crate::service::job::{end, fitting, journal, prove};
 
@@ -21,6 +25,7 @@ use crate::service::job::{end, fitting, journal, prove};
 pub(super) struct Run {
     pub(super) app: Arc<App>,
     pub(super) device: DeviceId,
+    pub(super) capabilities: Capabilities,
     pub(super) unlock: Option<LockCode>,
     pub(super) touch: bool,
     pub(super) caller: Caller,
@@ -36,14 +41,15 @@ impl Run {
     }
 
     async fn write_and_prove(&self, reserved: Reserved) -> Result<(), Error> {
-        let Reserved { job, token, slot, credential, counter } = reserved;
+        let Reserved { job, token, serial, slot, credential } = reserved;
         self.move_job(job, JobState::Writing, String::new()).await?;
-        let config = slot_config(&credential, counter, self.touch, slot.clone(), self.app.clock.now());
+        let counter = self.capabilities.first_counter;
+        let config = slot_config(&credential, counter, self.touch, serial, self.app.clock.now());
         let attendant = Arc::new(Watching::default());
         let written = self
             .app
             .devices
-            .program(&self.device, slot_id(&slot), config, self.unlock.clone(), attendant.clone())
+            .program(&self.device, slot.clone(), config, self.unlock.clone(), attendant.clone())
             .await;
         if let Err(failure) = written {
             let text = failure.source.to_string();
@@ -55,21 +61,19 @@ impl Run {
                 }
             };
         }
+        if !self.capabilities.calculates(fit::factor(&credential.parameters)) {
+            let text =
+                "the device shows its passcodes to people only: confirm the job with the next one".to_owned();
+            return self.end(job, token, JobState::AwaitingPasscode, text).await;
+        }
         self.move_job(job, JobState::Proving, String::new()).await?;
-        let (factor, expected) = match credential.parameters.kind {
-            // The step before this one: proving spends it, and the user can log in with the current one.
-            Otp::Totp { time_step } => {
-                let step = time_step.step_at(self.app.clock.now()).saturating_sub(1);
-                (MovingFactor::TimeStep(step), step)
-            }
-            Otp::Hotp => (MovingFactor::OnToken, counter),
-        };
-        match self.ask(job, &slot, factor).await {
+        let (factor, expected) = self.proof(&credential);
+        match self.ask(job, slot, factor).await {
             Ok(passcode) => {
                 let caller = self.caller.clone();
                 self.app
                     .store
-                    .write(move |tx| match fitting(&credential, passcode.expose(), expected..=expected) {
+                    .write(move |tx| match fitting(&credential, passcode.expose(), expected) {
                         Some(factor) => prove(tx, &caller, job, token, &credential, factor),
                         None => {
                             let text = "the device computes other passcodes than the new secret gives";
@@ -86,21 +90,32 @@ impl Run {
         }
     }
 
+    /// Which passcode proves the secret, and which moving factors it may have.
+    fn proof(&self, credential: &Credential) -> (MovingFactor, RangeInclusive<u64>) {
+        let Otp::Totp { time_step } = credential.parameters.kind else {
+            let counter = self.capabilities.first_counter;
+            return (MovingFactor::OnToken, counter..=counter);
+        };
+        let step = time_step.step_at(self.app.clock.now());
+        if self.capabilities.clock {
+            // It computes by a clock of its own, which the write has set; a step may have passed since.
+            return (MovingFactor::TimeStep(step), step.saturating_sub(1)..=step.saturating_add(1));
+        }
+        // The step before this one: proving spends it, and the user can log in with the current one.
+        let step = step.saturating_sub(1);
+        (MovingFactor::TimeStep(step), step..=step)
+    }
+
     /// Lets the device compute, and journals that it waits for a touch if it does.
     async fn ask(
         &self,
         job: JobId,
-        slot: &str,
+        slot: SlotId,
         factor: MovingFactor,
     ) -> Result<driver::Passcode, DeviceError> {
         let attendant = Arc::new(Watching::default());
-        let asked = self.app.devices.calculate(
-            &self.device,
-            slot_id(slot),
-            factor,
-            self.unlock.clone(),
-            attendant.clone(),
-        );
+        let asked =
+            self.app.devices.calculate(&self.device, slot, factor, self.unlock.clone(), attendant.clone());
         tokio::pin!(asked);
         let touch = attendant.wanted.notified();
         tokio::select! {
@@ -140,7 +155,7 @@ fn slot_config(
     credential: &Credential,
     counter: u64,
     touch: bool,
-    label: String,
+    serial: String,
     now: Timestamp,
 ) -> SlotConfig {
     SlotConfig {
@@ -152,7 +167,7 @@ fn slot_config(
         digits: credential.parameters.digits.get(),
         secret: SecretBytes::new(credential.secret.expose().to_vec()),
         touch,
-        label: Some(label),
+        label: Some(serial),
         now: driver::UnixTime(u64::try_from(now.as_secs()).unwrap_or(0)),
     }
 }
