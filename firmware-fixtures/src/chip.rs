@@ -16,6 +16,8 @@ use crate::applets::{Applet, Refusal, Touch};
 use crate::card::Face;
 use crate::firmware::{Firmware, Maker};
 use crate::status::Status;
+use crate::ykotp::Flash;
+use crate::ykotp::slots::OtpSlots;
 
 const SELECT: u8 = 0xA4;
 const SELECT_BY_NAME: u8 = 0x04;
@@ -43,6 +45,12 @@ impl Chip {
     /// A card with the OATH applet as it leaves the factory.
     #[must_use]
     pub fn new(firmware: Firmware, serial: u32) -> Self {
+        Self::with_otp(firmware, serial, Flash::new(OtpSlots::new(firmware, serial)))
+    }
+
+    /// The same with OTP slots that another interface of the key shows as well.
+    #[must_use]
+    pub fn with_otp(firmware: Firmware, serial: u32, slots: Flash) -> Self {
         let mut applets: Vec<Box<dyn Applet>> = vec![Box::new(YkOath::new(firmware, u64::from(serial)))];
         match firmware.maker {
             Maker::Yubico => applets.push(Box::new(Management::new(firmware, serial))),
@@ -50,7 +58,7 @@ impl Chip {
             Maker::SoloKeys => applets.push(Box::new(SoloAdmin::new(serial, firmware.version))),
             Maker::VivoKey => {}
         }
-        if let Some(otp) = Otp::new(firmware, serial) {
+        if let Some(otp) = Otp::with_flash(firmware, slots) {
             applets.push(Box::new(otp));
         }
         Self::with_applets(firmware.face(), applets)

@@ -50,7 +50,9 @@ pub struct Firmware {
     pub wrong_parameters: Status,
     /// What READ CONFIG tells, or `None` where it does not exist (before 4.1).
     pub config: Option<DeviceConfig>,
-    /// What the OTP applet appends to its status, or `None` where that applet is not on the card interface.
+    /// Whether the OTP applet is on the card interface. The YubiKey 5 has it over NFC only.
+    pub otp_applet: bool,
+    /// What the OTP applet appends to its status when it is selected (before the YubiKey 5).
     pub otp_mode: Option<[u8; 4]>,
     /// Where its OATH applet differs from that of a YubiKey 5.
     pub quirks: Quirks,
@@ -116,6 +118,7 @@ impl Firmware {
             form_factor: Some(1),
             second_page: false,
         }),
+        otp_applet: false,
         otp_mode: None,
         quirks: Quirks::NONE,
     };
@@ -129,6 +132,7 @@ impl Firmware {
         ],
         reader: "ACS ACR1252 Dual Reader",
         contactless: true,
+        otp_applet: true,
         ..Self::YUBIKEY_5_4_3
     };
 
@@ -158,6 +162,7 @@ impl Firmware {
         ],
         rename: false,
         config: Some(DeviceConfig { usb: 0x003B, nfc: None, form_factor: None, second_page: false }),
+        otp_applet: true,
         otp_mode: Some([0x06, 0x0F, 0x00, 0x00]),
         ..Self::YUBIKEY_5_4_3
     };
@@ -185,6 +190,7 @@ impl Firmware {
         set_code_locks: true,
         wrong_parameters: Status::WRONG_PARAMETERS,
         config: None,
+        otp_applet: true,
         otp_mode: Some([0x02, 0x0F, 0x00, 0x00]),
         quirks: Quirks { reads_past_the_end: true, ..Quirks::NONE },
     };

@@ -29,6 +29,8 @@ pub mod status;
 pub mod uhid;
 pub mod usb;
 pub mod vpcd;
+pub mod ykotp;
+pub mod yubikey;
 
 mod entropy;
 mod otp;

@@ -27,37 +27,43 @@ impl Management {
     pub fn new(firmware: Firmware, serial: u32) -> Self {
         Self { firmware, serial }
     }
+}
 
-    fn page(&self, config: &DeviceConfig, page: u8) -> Option<Vec<u8>> {
-        match page {
-            0 => Some(self.first_page(config)),
-            1 if config.second_page => Some(second_page(self.firmware.version)),
-            _ => None,
-        }
-    }
+/// What READ CONFIG answers for a page: one byte of length and then fields. `None` if there is no such page.
+#[must_use]
+pub fn device_info(firmware: Firmware, serial: u32, page: u8) -> Option<Vec<u8>> {
+    let config = firmware.config?;
+    let fields = match page {
+        0 => first_page(&config, firmware.version, serial),
+        1 if config.second_page => second_page(firmware.version),
+        _ => return None,
+    };
+    let mut out = vec![fields.len() as u8];
+    out.extend(fields);
+    Some(out)
+}
 
-    fn first_page(&self, config: &DeviceConfig) -> Vec<u8> {
-        let mut fields = Vec::new();
-        push(&mut fields, 0x01, &config.usb.to_be_bytes());
-        push(&mut fields, 0x02, &self.serial.to_be_bytes());
-        push(&mut fields, 0x03, &config.usb.to_be_bytes());
-        if let Some(form_factor) = config.form_factor {
-            push(&mut fields, 0x04, &[form_factor]);
-            push(&mut fields, 0x05, &self.firmware.version);
-        }
-        push(&mut fields, 0x06, &[0, 0]);
-        push(&mut fields, 0x07, &[15]);
-        push(&mut fields, 0x08, &[0]);
-        push(&mut fields, 0x0A, &[0]);
-        if let Some(nfc) = config.nfc {
-            push(&mut fields, 0x0D, &nfc.to_be_bytes());
-            push(&mut fields, 0x0E, &nfc.to_be_bytes());
-        }
-        if config.second_page {
-            push(&mut fields, MORE_PAGES, &[1]);
-        }
-        fields
+fn first_page(config: &DeviceConfig, version: [u8; 3], serial: u32) -> Vec<u8> {
+    let mut fields = Vec::new();
+    push(&mut fields, 0x01, &config.usb.to_be_bytes());
+    push(&mut fields, 0x02, &serial.to_be_bytes());
+    push(&mut fields, 0x03, &config.usb.to_be_bytes());
+    if let Some(form_factor) = config.form_factor {
+        push(&mut fields, 0x04, &[form_factor]);
+        push(&mut fields, 0x05, &version);
     }
+    push(&mut fields, 0x06, &[0, 0]);
+    push(&mut fields, 0x07, &[15]);
+    push(&mut fields, 0x08, &[0]);
+    push(&mut fields, 0x0A, &[0]);
+    if let Some(nfc) = config.nfc {
+        push(&mut fields, 0x0D, &nfc.to_be_bytes());
+        push(&mut fields, 0x0E, &nfc.to_be_bytes());
+    }
+    if config.second_page {
+        push(&mut fields, MORE_PAGES, &[1]);
+    }
+    fields
 }
 
 /// No bit of FIPS capability (14) or approval (15), PIN complexity (16) off, nothing blocked (18), and the
@@ -88,16 +94,11 @@ impl Applet for Management {
     fn deselect(&mut self) {}
 
     fn call(&mut self, command: &Command<'_>, _touch: Touch) -> Result<Vec<u8>, Refusal> {
-        let Some(config) = self.firmware.config.filter(|_| command.ins == READ_CONFIG) else {
+        if command.ins != READ_CONFIG || self.firmware.config.is_none() {
             return Err(Status::WRONG_INS.into());
-        };
-        let fields = self
-            .page(&config, command.p1)
-            .filter(|_| command.p2 == 0)
-            .ok_or(self.firmware.wrong_parameters)?;
-        let mut out = vec![fields.len() as u8];
-        out.extend(fields);
-        Ok(out)
+        }
+        let page = device_info(self.firmware, self.serial, command.p1).filter(|_| command.p2 == 0);
+        Ok(page.ok_or(self.firmware.wrong_parameters)?)
     }
 }
 
