@@ -23,6 +23,8 @@ mod token2_wire;
 pub mod token2nfc;
 pub mod transport;
 pub mod ykoath;
+pub mod ykotp;
+mod yubikey;
 
 /// Every driver, in the order in which they are asked about a candidate.
 pub static DRIVERS: &[&dyn token::Driver] = &[
@@ -30,6 +32,7 @@ pub static DRIVERS: &[&dyn token::Driver] = &[
     &nk3::Nk3Driver,
     &onlykey::OnlyKeyDriver,
     &molto2::Molto2Driver,
+    &ykotp::YkotpDriver,
     &token2nfc::Token2NfcDriver,
     &slim::SlimDriver,
     &nkpro::NitrokeyProDriver,

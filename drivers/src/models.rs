@@ -17,6 +17,7 @@ pub mod products;
 pub mod udev;
 
 use crate::transport::{Candidate, HidCandidate};
+use crate::ykotp;
 
 /// One model, as one driver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,17 @@ pub const MODELS: &[Model] = &[
     hid("Nitrokey", "Nitrokey Storage", "nkpro", 0x20A0, &[0x4109], (0x0001, 0x0006)),
     hid("Purism", "Librem Key", "nkpro", 0x316D, &[0x4C4B], (0xFF00, 0x0001)),
     hid("Purism", "Librem Key", "nkpro", 0x316D, &[0x4C4B], (0x0001, 0x0006)),
+    card("Yubico", "YubiKey NEO", "ykotp", "yubikey neo", b"YubikeyNEO"),
+    card(
+        "Yubico",
+        "YubiKey 5",
+        "ykotp",
+        "",
+        &[0xC0, 0x21, 0xC0, b'W', b'Y', b'u', b'b', b'i', b'K', b'e', b'y'],
+    ),
+    card("Yubico", "YubiKey 4", "ykotp", "", b"Yubikey4"),
+    card("Yubico", "YubiKey", "ykotp", "yubico yubikey", &[]),
+    hid("Yubico", "YubiKey", "ykotp", 0x1050, ykotp::PRODUCTS, (0x0001, 0x0006)),
 ];
 
 impl Model {

@@ -81,6 +81,12 @@ pub trait Token: Send {
         attendant: &dyn Attendant,
     ) -> Result<Passcode, Error>;
 
+    /// Tells how many digits the passcodes of a slot have, where no device keeps that and only its host knows:
+    /// `calculate` goes by it. Devices that keep it take no notice.
+    fn expect_digits(&mut self, slot: &SlotId, digits: u8) {
+        let _ = (slot, digits);
+    }
+
     /// Does what is no OATH credential: see [`Task`].
     ///
     /// # Errors

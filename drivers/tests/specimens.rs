@@ -8,6 +8,7 @@ use firmware_fixtures::nitrokey3::{Nitrokey3, Nitrokey3Specimen, SecretsFirmware
 use firmware_fixtures::onlykey::{OnlyKeyModel, OnlyKeySpecimen};
 use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
 use firmware_fixtures::specimen::Specimen;
+use firmware_fixtures::yubikey::{Model, YubiKey};
 
 use crate::suite::cases::conformance;
 use crate::suite::sweep::{Depth, sweep};
@@ -61,6 +62,13 @@ pub(crate) fn rows() -> Vec<Row> {
             }
             token
         }));
+    }
+    // Other models of the same are in `ykotp.rs`.
+    for model in [Model::YUBIKEY_2_2, Model::NEO_3_4_9, Model::YUBIKEY_5_7_1] {
+        rows.push(row("ykotp", move || YubiKey::new(model, 4242).over_hid().expect("a keyboard")));
+    }
+    for model in [Model::NEO_3_4_9, Model::YUBIKEY_5_2_7_NFC, Model::YUBIKEY_5_4_3_NFC] {
+        rows.push(row("ykotp", move || YubiKey::new(model, 4242).over_card().expect("an applet")));
     }
     rows
 }

@@ -11,13 +11,12 @@
 //! Source: YKOATH protocol specification <https://developers.yubico.com/OATH/YKOATH_Protocol.html>. Access codes
 //! are in `access.rs`, passcodes in `calculate.rs`.
 
-use std::fmt;
-
 use super::name::Entry;
 use crate::error::Error;
 use crate::iso7816::status::StatusWord;
 use crate::iso7816::{Command, Malformed, nothing, tlv};
 use crate::token::{Algorithm, Kind};
+use crate::yubikey::Version;
 
 /// Application identifier of the applet.
 const AID: &[u8] = &[0xA0, 0x00, 0x00, 0x05, 0x27, 0x21, 0x01];
@@ -41,25 +40,6 @@ pub(super) mod tag {
 
 /// Property bit: each calculation needs a touch.
 const REQUIRE_TOUCH: u8 = 0x02;
-
-/// Version of the applet; on a `YubiKey` 4 or 5 that is the firmware's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(pub(super) u8, pub(super) u8, pub(super) u8);
-
-impl Version {
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        match *bytes {
-            [major, minor, patch] => Some(Self(major, minor, patch)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
 
 /// What SELECT tells.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@
 //! | VALIDATE unlocks | until deselected | until deselected | one command | until deselected |
 //! | rest of a long response | `A5` | `A5` | `C0` | `A5` |
 
-use super::commands::Version;
 use crate::token::{Addressing, Algorithm, Capabilities};
+use crate::yubikey::Version;
 
 /// Whose applet it is, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

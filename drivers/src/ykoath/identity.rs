@@ -8,11 +8,12 @@
 //! Versions repeat between makers (a `YubiKey` 4 FIPS says 4.4.4 as well), so Yubico is always asked first. A token
 //! that refuses to tell its serial has none here.
 
-use super::commands::{Select, Version};
+use super::commands::Select;
 use super::features::Family;
 use super::{others, yubikey};
 use crate::error::Error;
 use crate::iso7816::card::{Card, GET_RESPONSE};
+use crate::yubikey::Version;
 
 /// What a token tells about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,8 +88,17 @@ pub struct OtpChip {
 
 enum State {
     Idle,
-    Touching { command: u8, payload: [u8; PAYLOAD] },
-    Answering { slices: Vec<[u8; SLICE]>, next: usize, since: Duration },
+    /// `seen`: the host was told at least once, as it would be of the quickest finger.
+    Touching {
+        command: u8,
+        payload: [u8; PAYLOAD],
+        seen: bool,
+    },
+    Answering {
+        slices: Vec<[u8; SLICE]>,
+        next: usize,
+        since: Duration,
+    },
 }
 
 /// The card interface of the same key: while it was used a moment ago, commands here are swallowed.
@@ -168,7 +177,7 @@ impl OtpChip {
             Outcome::TouchNeeded => {
                 // The light goes on with the command.
                 moment.touch();
-                State::Touching { command, payload }
+                State::Touching { command, payload, seen: false }
             }
         };
     }
@@ -230,11 +239,13 @@ impl HidChip for OtpChip {
         if let Some(number) = self.busy.take() {
             return Ok(report([0; SLICE], WRITE | number));
         }
-        if let State::Touching { command, payload } = self.state {
-            match moment.touch() {
+        if let State::Touching { command, payload, seen } = &mut self.state {
+            let left = moment.touch_time_left();
+            let first = !std::mem::replace(seen, true) && left > Duration::ZERO;
+            let (command, payload) = (*command, *payload);
+            match if first { Touch::NotAsked } else { moment.touch() } {
                 Touch::NotAsked => {
-                    let left = moment.touch_time_left().as_secs().min(0x1F) as u8;
-                    return Ok(report([0; SLICE], TOUCH | left));
+                    return Ok(report([0; SLICE], TOUCH | left.as_secs().min(0x1F) as u8));
                 }
                 touch => self.run(command, payload, touch, moment),
             }
