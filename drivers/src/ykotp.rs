@@ -30,6 +30,7 @@ mod ndef;
 mod plan;
 mod response;
 mod status;
+mod tasks;
 mod token;
 mod wire;
 

@@ -120,7 +120,7 @@ impl Features {
 
     /// The same in the words of the trait.
     pub(super) fn capabilities(self) -> Capabilities {
-        let slots = |can: bool| if can { 1..=self.slots() } else { 1..=0 };
+        let slots = |can: bool| 1..=(if can { self.slots() } else { 0 });
         Capabilities {
             algorithms: vec![Algorithm::Sha1],
             digits: vec![6, 8],

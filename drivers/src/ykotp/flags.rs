@@ -55,6 +55,11 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// Whether UPDATE is allowed.
+    pub(super) fn allows_updates(self) -> bool {
+        self.ext & (ext::ALLOW_UPDATE | ext::DORMANT) != 0
+    }
+
     /// Whether the slot answers challenges at all, in whichever way.
     pub(super) fn answers(self) -> bool {
         self.tkt & tkt::CHAL_RESP != 0 && self.cfg & cfg::CHAL_YUBICO != 0

@@ -18,7 +18,7 @@ pub(super) fn parse(identifier: &str) -> Result<(Vec<u8>, u8), Error> {
     if identifier.len() > 2 * FIXED {
         return Err(invalid("it has more than 32 characters"));
     }
-    if identifier.len() % 2 != 0 {
+    if !identifier.len().is_multiple_of(2) {
         return Err(invalid("it has an odd number of characters"));
     }
     let ways = [

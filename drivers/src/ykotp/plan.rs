@@ -59,7 +59,7 @@ pub(super) fn credential(
             if !features.hotp() {
                 return Err(unsupported("HOTP", "firmware 2.1"));
             }
-            if counter % IMF_UNIT != 0 || counter > IMF_MAX {
+            if !counter.is_multiple_of(IMF_UNIT) || counter > IMF_MAX {
                 return Err(invalid("counter", "it has to be a multiple of 16, 1048560 at most"));
             }
             if counter != 0 && !features.initial_counter() {
@@ -123,7 +123,7 @@ pub(super) fn challenge_response(
         ChallengeMethod::HmacSha1 { key, variable_length } => {
             let length = if *variable_length { cfg::HMAC_LT64 } else { 0 };
             let flags = answering(typing, slot, touch, cfg::CHAL_HMAC | length, features)?;
-            Ok(Config::of_hmac_key(&*hmac_key(key)?, flags))
+            Ok(Config::of_hmac_key(&hmac_key(key)?, flags))
         }
         ChallengeMethod::YubicoOtp { private_id, key } => {
             let flags = answering(typing, slot, touch, cfg::CHAL_YUBICO, features)?;

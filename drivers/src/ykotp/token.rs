@@ -4,8 +4,9 @@
 //! this session is remembered (kind, flags, digits) until the program sequence says that somebody else wrote.
 //!
 //! Access codes lie in slots. There is no command that tries one: `unlock` only keeps the code, and each write to a
-//! slot in use presents it and writes it again. A refusal forgets it. `set_lock_code` changes flags and code together
-//! (UPDATE), and flags cannot be read; so it changes the slots that this session has written, and no others.
+//! slot in use presents it and writes it again; a slot that was empty gets it. A refusal forgets it. `set_lock_code`
+//! changes flags and code together (UPDATE), and flags cannot be read; so it changes the slots that this session has
+//! written, and no others.
 
 use zeroize::Zeroizing;
 
@@ -13,10 +14,10 @@ use super::config::{AccessCode, Config, deletion};
 use super::features::Features;
 use super::flags::{Flags, cfg, tkt};
 use super::plan::{self, invalid};
+use super::response;
 use super::status::{Effect, Slot, Status};
 use super::wire::{Answer, Length, Request, Wire, Written, unchanged};
-use super::{ndef, response};
-use crate::error::{Error, ProgramError};
+use crate::error::{Error, ProgramError, SlotState};
 use crate::token::task::{Task, Typing};
 use crate::token::{
     Algorithm, Attendant, FactorConfig, Kind, LockCode, MovingFactor, Passcode, SecretBytes, SlotConfig,
@@ -25,25 +26,23 @@ use crate::token::{
 
 /// Length of an HMAC.
 const MAC: usize = 20;
-/// What an update has in the place of the fixed part: all of it, as yubikit does.
-const UPDATE_WHAT: &str = "UPDATE SLOT";
 
 /// What is known of a slot besides what the key tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Known {
-    kind: Option<Kind>,
+pub(super) struct Known {
+    pub(super) kind: Option<Kind>,
     /// What was written in this session.
-    flags: Option<Flags>,
-    digits: Option<u8>,
+    pub(super) flags: Option<Flags>,
+    pub(super) digits: Option<u8>,
 }
 
 /// An open key.
 pub(super) struct OtpToken {
-    wire: Box<dyn Wire>,
+    pub(super) wire: Box<dyn Wire>,
     info: TokenInfo,
-    features: Features,
-    codes: [Option<AccessCode>; 2],
-    known: [Known; 2],
+    pub(super) features: Features,
+    pub(super) codes: [Option<AccessCode>; 2],
+    pub(super) known: [Known; 2],
     /// Program sequence after the last write of this session.
     sequence: Option<u8>,
 }
@@ -62,7 +61,7 @@ impl OtpToken {
     }
 
     /// Writes to a slot: `request` gets the code to present, and the one to set.
-    fn write(
+    pub(super) fn write(
         &mut self,
         slot: Slot,
         effect: Effect,
@@ -79,12 +78,19 @@ impl OtpToken {
             presented = Presented { in_use, code: current.is_some() };
             Ok((request(status, current, code.as_ref())?, effect))
         };
-        match self.wire.write(features, &mut plan, attendant)? {
-            Written::Done(status) => {
+        match self.wire.write(features, &mut plan, attendant) {
+            Ok(Written::Done(status)) => {
                 self.note(status);
                 Ok(())
             }
-            Written::Refused => Err(unchanged(self.refusal(slot, &presented))),
+            Ok(Written::Refused) => Err(unchanged(self.refusal(slot, &presented))),
+            Err(error) => {
+                if error.slot == SlotState::Unknown {
+                    *self.known_mut(slot) = Known::default();
+                    self.sequence = None;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -108,13 +114,13 @@ impl OtpToken {
         slot.of([one, two])
     }
 
-    fn known_mut(&mut self, slot: Slot) -> &mut Known {
+    pub(super) fn known_mut(&mut self, slot: Slot) -> &mut Known {
         let [one, two] = &mut self.known;
         slot.of([one, two])
     }
 
     /// Takes note of the status after a write of this session.
-    fn note(&mut self, status: Status) {
+    pub(super) fn note(&mut self, status: Status) {
         let tells = status.sequence != 0 || !self.features.forgets_sequence();
         self.sequence = tells.then_some(status.sequence);
     }
@@ -129,14 +135,14 @@ impl OtpToken {
         }
     }
 
-    fn look(&mut self, attendant: &dyn Attendant) -> Result<Status, Error> {
+    pub(super) fn look(&mut self, attendant: &dyn Attendant) -> Result<Status, Error> {
         let status = self.wire.status(self.features, attendant)?;
         self.doubt(status);
         Ok(status)
     }
 
     /// Writes a configuration.
-    fn configure_slot(
+    pub(super) fn configure_slot(
         &mut self,
         slot: Slot,
         config: &Config,
@@ -150,7 +156,7 @@ impl OtpToken {
         Ok(())
     }
 
-    fn write_credential(
+    pub(super) fn write_credential(
         &mut self,
         slot: &SlotId,
         wish: &SlotConfig,
@@ -182,7 +188,7 @@ impl OtpToken {
     }
 
     /// Changes flags, and the code if it is to be another.
-    fn update(
+    pub(super) fn update(
         &mut self,
         slot: Slot,
         flags: Flags,
@@ -192,112 +198,11 @@ impl OtpToken {
         let features = self.features;
         let config =
             Config::of_flags(Flags { tkt: flags.tkt & tkt::UPDATE, cfg: flags.cfg & cfg::UPDATE, ..flags });
-        let presented = slot.of([&self.codes[0], &self.codes[1]]).is_some();
-        let written = self.write(slot, Effect::Hidden, attendant, |status, current, _| {
-            if !status.in_use(slot, features) {
-                return Err(empty(slot));
-            }
-            Ok(Request::update(slot, config.payload(code, current)))
-        });
-        match written {
-            Err(ProgramError { source: Error::Locked, slot }) if !presented => Err(ProgramError {
-                slot,
-                source: Error::Rejected {
-                    command: UPDATE_WHAT,
-                    meaning: "the slot does not allow updates, or asks for its access code",
-                },
-            }),
-            written => written,
-        }
-    }
-
-    fn update_typing(
-        &mut self,
-        slot: &SlotId,
-        typing: &Typing,
-        attendant: &dyn Attendant,
-    ) -> Result<(), ProgramError> {
-        let features = self.features;
-        let planned = || {
-            if !features.updates() {
-                return Err(unsupported("an update", "firmware 2.3"));
-            }
-            if typing.protect_second {
-                return Err(invalid("protect_second", "it is set when the slot is written, not later"));
-            }
-            let slot = plan::slot(slot, features)?;
-            Ok((slot, plan::typed(typing, slot, features)?))
-        };
-        let (slot, flags) = planned().map_err(unchanged)?;
-        let status = self.look(attendant).map_err(unchanged)?;
-        let old = slot.of(self.known).flags;
-        let types = match old {
-            Some(old) => !old.answers(),
-            // A challenge that wants a touch looks like a slot that types: the caller says that it does.
-            None => status.by_touch(slot, features) != Some(false) || !status.in_use(slot, features),
-        };
-        if !types {
-            let meaning = "the slot answers challenges and types nothing";
-            return Err(unchanged(Error::Rejected { command: UPDATE_WHAT, meaning }));
-        }
-        let code = slot.of([&self.codes[0], &self.codes[1]]).clone();
-        self.update(slot, flags, code.as_ref(), attendant)?;
-        let kept = |old: Flags| Flags {
-            ext: flags.ext,
-            tkt: old.tkt & !tkt::UPDATE | flags.tkt & tkt::UPDATE,
-            cfg: old.cfg & !cfg::UPDATE | flags.cfg & cfg::UPDATE,
-        };
-        let known = self.known_mut(slot);
-        known.flags = known.flags.map(kept);
-        Ok(())
-    }
-
-    fn swap(&mut self, attendant: &dyn Attendant) -> Result<(), ProgramError> {
-        let features = self.features;
-        if !features.updates() {
-            return Err(unchanged(unsupported("swapping slots", "firmware 2.3")));
-        }
-        let mut plan = |status: Status| {
-            if Slot::BOTH.iter().any(|slot| status.in_use(*slot, features)) {
-                Ok((Request::swap(), Effect::Hidden))
-            } else {
-                Err(empty(Slot::One))
-            }
-        };
-        match self.wire.write(features, &mut plan, attendant)? {
-            Written::Done(status) => {
-                self.note(status);
-                self.known.swap(0, 1);
-                self.codes.swap(0, 1);
-                Ok(())
-            }
-            Written::Refused => Err(unchanged(Error::Rejected {
-                command: "SWAP SLOTS",
-                meaning: "one of the slots is protected by an access code",
-            })),
-        }
-    }
-
-    fn write_ndef(
-        &mut self,
-        slot: &SlotId,
-        record: &crate::token::task::NdefRecord,
-        attendant: &dyn Attendant,
-    ) -> Result<(), ProgramError> {
-        let features = self.features;
-        let planned = || {
-            if !features.ndef() {
-                return Err(unsupported("an NDEF record", "a YubiKey NEO or a YubiKey 5 with NFC"));
-            }
-            ndef::payload(record, None)?;
-            plan::slot(slot, features)
-        };
-        let slot = planned().map_err(unchanged)?;
         self.write(slot, Effect::Hidden, attendant, |status, current, _| {
             if !status.in_use(slot, features) {
                 return Err(empty(slot));
             }
-            Ok(Request::ndef(slot, ndef::payload(record, current)?))
+            Ok(Request::update(slot, config.payload(code, current)))
         })
     }
 
@@ -310,8 +215,10 @@ impl OtpToken {
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (features, known, sequence) = (self.features, slot.of(self.known), self.sequence);
         let padded = response::pad(challenge);
+        // Where the status may be an old one, only the answer tells.
+        let certain = !features.keeps_hid_status();
         let mut plan = |status: Status| {
-            if !status.in_use(slot, features) {
+            if certain && !status.in_use(slot, features) {
                 return Err(empty(slot));
             }
             let ours = sequence.is_none_or(|known| known == status.sequence);
@@ -322,16 +229,17 @@ impl OtpToken {
         };
         match self.wire.ask(features, &mut plan, Length::Of(MAC), attendant)? {
             Answer::Data(response) => Ok(response),
-            Answer::Nothing => Err(no_answer()),
+            Answer::Nothing if certain || self.look(attendant)?.in_use(slot, features) => Err(no_answer()),
+            Answer::Nothing => Err(empty(slot)),
         }
     }
 }
 
-fn unsupported(what: &'static str, needs: &str) -> Error {
+pub(super) fn unsupported(what: &'static str, needs: &str) -> Error {
     Error::Unsupported { what, needs: needs.to_owned() }
 }
 
-fn empty(slot: Slot) -> Error {
+pub(super) fn empty(slot: Slot) -> Error {
     Error::SlotEmpty { slot: slot.number().to_string() }
 }
 
@@ -381,6 +289,10 @@ impl Token for OtpToken {
                 "an access code by itself",
                 "a slot that was written since the key was opened: no other tells how it is set up",
             ));
+        }
+        if self.known.iter().any(|known| known.flags.is_some_and(|flags| !flags.allows_updates())) {
+            let meaning = "the slot was written so that it allows no updates";
+            return Err(Error::Rejected { command: "UPDATE SLOT", meaning });
         }
         for slot in Slot::BOTH {
             let Some(flags) = slot.of(self.known).flags else { continue };
@@ -448,31 +360,7 @@ impl Token for OtpToken {
     }
 
     fn configure(&mut self, task: &Task, attendant: &dyn Attendant) -> Result<(), ProgramError> {
-        let features = self.features;
-        let at = |slot: &SlotId| plan::slot(slot, features);
-        let planned = match task {
-            Task::TypedHotp { slot, config, identifier, typing } => {
-                if !matches!(config.factor, FactorConfig::Hotp { .. }) {
-                    return Err(unchanged(invalid("factor", "it has to be HOTP")));
-                }
-                return self.write_credential(slot, config, identifier, typing, attendant);
-            }
-            Task::UpdateTyping { slot, typing } => return self.update_typing(slot, typing, attendant),
-            Task::Swap => return self.swap(attendant),
-            Task::Ndef { slot, record } => return self.write_ndef(slot, record, attendant),
-            Task::YubicoOtp { slot, public_id, private_id, key, typing } => at(slot).and_then(|slot| {
-                let flags = plan::typed(typing, slot, features)?;
-                Ok((slot, plan::yubico_otp(public_id, private_id, key, flags)?))
-            }),
-            Task::StaticPassword { slot, password, typing } => {
-                at(slot).and_then(|slot| Ok((slot, plan::password(password, typing, slot, features)?)))
-            }
-            Task::ChallengeResponse { slot, method, touch, typing } => at(slot).and_then(|slot| {
-                Ok((slot, plan::challenge_response(method, *touch, typing, slot, features)?))
-            }),
-        };
-        let (slot, config) = planned.map_err(unchanged)?;
-        self.configure_slot(slot, &config, Known::default(), attendant)
+        self.do_task(task, attendant)
     }
 
     fn respond(

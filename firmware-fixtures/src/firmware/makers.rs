@@ -50,6 +50,7 @@ impl Firmware {
         set_code_locks: true,
         wrong_parameters: Status::WRONG_P1_P2,
         config: None,
+        otp_applet: false,
         otp_mode: None,
         quirks: Quirks {
             overwrites: false,
@@ -84,6 +85,7 @@ impl Firmware {
         set_code_locks: true,
         wrong_parameters: Status::WRONG_INS,
         config: None,
+        otp_applet: false,
         otp_mode: None,
         quirks: Quirks {
             counter_bytes: 4,
@@ -113,6 +115,7 @@ impl Firmware {
         reader: "ACS ACR1252 Dual Reader",
         contactless: true,
         rename: true,
+        otp_applet: false,
         otp_mode: None,
         quirks: Quirks { reset: ResetRule::Unlocked, ..Self::YUBIKEY_NEO_3_4_9.quirks },
         ..Self::YUBIKEY_NEO_3_4_9
