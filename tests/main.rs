@@ -20,6 +20,7 @@ mod nitrokey;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;
+mod otp_slots;
 mod otp_vectors;
 mod pcscd;
 mod review;

@@ -141,10 +141,6 @@ fn no_call_takes_more_commands_than_it_needs() {
         });
         count("erase: SELECT, CONFIGURE", 2, &mut |token| token.erase(&ONE, &Unattended).unwrap());
     });
-    with(&applet(Model::YUBIKEY_5_2_7_NFC), |subject, token| {
-        let (exchanges, ()) = subject.exchanges(|| program(token, &ONE, &hotp(0)));
-        assert_eq!(exchanges, 3, "SELECT, CONFIGURE, and SELECT because the sequence reads 0");
-    });
 }
 
 #[test]

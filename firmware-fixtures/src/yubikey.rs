@@ -76,7 +76,7 @@ impl Model {
         },
         ..Self::YUBIKEY_4_3_5
     };
-    /// YubiKey 5 with the sequence that stands still over the card interface.
+    /// YubiKey 5 that tells an old touch level over the card interface.
     pub const YUBIKEY_5_2_7: Self = Self {
         firmware: Firmware {
             model: "yubikey-5.2.7",

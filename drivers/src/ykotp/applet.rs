@@ -6,9 +6,7 @@
 //! | 01 | API REQUEST | command 00 | its payload | status, an answer, or nothing |
 //! | 03 | READ STATUS | 00 00 | | status |
 //!
-//! Keys mostly refuse a write with 9000 and a status as it was. Firmware 5.0.0 to 5.4.2 tells a program sequence of 0
-//! after any write; there the applet is selected once more, and if the sequence still reads 0, a slot that is as it
-//! should be is taken for a proof, as yubikey-manager does. Source: yubikey-manager, `yubikit/yubiotp.py`.
+//! Keys mostly refuse a write with 9000 and a status as it was. Source: yubikey-manager, `yubikit/yubiotp.py`.
 
 use zeroize::Zeroizing;
 
@@ -101,26 +99,16 @@ impl<'c> Session<'c> {
         features: Features,
         name: &'static str,
     ) -> Result<Written, Error> {
-        let before = self.status;
+        let (before, stale) = (self.status, features.keeps_touch_level());
         if told.len() == Status::LENGTH
             && let Some(after) = Status::parse(told).filter(|after| self.version == Some(after.version))
-            && judge(before, after, effect, features) == Verdict::Done
+            && judge(before, after, effect, features, stale) == Verdict::Done
         {
             return Ok(Written::Done(after));
         }
-        let after = if features.forgets_sequence() {
-            Self::ask_status(&mut self.card, self.version)?
-        } else {
-            check(self.card.call(&ReadStatus)?, self.version, ReadStatus::NAME)?
-        };
-        match judge(before, after, effect, features) {
+        let after = check(self.card.call(&ReadStatus)?, self.version, ReadStatus::NAME)?;
+        match judge(before, after, effect, features, stale) {
             Verdict::Done => Ok(Written::Done(after)),
-            Verdict::Unclear if features.forgets_sequence() && after.sequence == 0 => {
-                if effect.shows(after, features) {
-                    return Ok(Written::Done(after));
-                }
-                Ok(Written::Refused)
-            }
             Verdict::Refused => Ok(Written::Refused),
             Verdict::Unclear => Err(Malformed::new("another program sequence than expected", 3).of(name)),
         }

@@ -88,8 +88,8 @@ impl Features {
         self.version.0 == 3
     }
 
-    /// Over the card interface the program sequence reads 0 after a write.
-    pub(super) fn forgets_sequence(self) -> bool {
+    /// Over the card interface the touch level stays as it was until the applet is selected again.
+    pub(super) fn keeps_touch_level(self) -> bool {
         (Version(5, 0, 0)..Version(5, 4, 3)).contains(&self.version)
     }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn features_begin_and_end_with_their_firmware() {
-        for (version, slots, hotp, challenges, updates, code, ext, ndef, info, forgets) in [
+        for (version, slots, hotp, challenges, updates, code, ext, ndef, info, keeps) in [
             (Version(1, 3, 0), 1, false, false, false, false, 0x00, false, false, false),
             (Version(2, 0, 2), 2, false, false, false, false, 0x00, false, false, false),
             (Version(2, 1, 2), 2, true, false, false, false, 0x00, false, false, false),
@@ -175,9 +175,9 @@ mod tests {
                 features.known_ext(),
                 features.ndef(),
                 features.device_info(),
-                features.forgets_sequence(),
+                features.keeps_touch_level(),
             );
-            assert_eq!(told, (slots, hotp, challenges, updates, code, ext, ndef, info, forgets), "{version}");
+            assert_eq!(told, (slots, hotp, challenges, updates, code, ext, ndef, info, keeps), "{version}");
             let can = features.capabilities();
             assert_eq!((can.hotp, can.totp, can.touch), (hotp, challenges, challenges), "{version}");
             assert!(!Features::new(version, true).touch());

@@ -332,7 +332,7 @@ impl Keyboard {
         let (mut patience, mut last) = (Patience::default(), None);
         loop {
             match self.read()? {
-                Report::Status(after) => match judge(before, after, effect, features) {
+                Report::Status(after) => match judge(before, after, effect, features, false) {
                     Verdict::Done => return Ok(Written::Done(after)),
                     // Twice the same is no slip of the wire.
                     Verdict::Refused if last == Some(after) => return Ok(Written::Refused),

@@ -8,7 +8,8 @@
 //! | 5 | internal |
 //!
 //! A write was done if the sequence went up by one, or to 0 because the last slot in use was emptied. What follows
-//! 255 is not documented: here 0 and 1 are taken for it. A refused write leaves the whole status as it was.
+//! 255 is not documented: here 0 and 1 are taken for it. A refused write leaves the whole status as it was. Over the
+//! card interface firmware 5.0.0 to 5.4.2 tells the touch level of before until the applet is selected again.
 
 use super::features::Features;
 use crate::yubikey::Version;
@@ -111,14 +112,21 @@ pub(super) enum Verdict {
     Unclear,
 }
 
-/// Judges a write.
-pub(super) fn judge(before: Status, after: Status, effect: Effect, features: Features) -> Verdict {
+/// Judges a write. `stale`: the touch level may still be that of before.
+pub(super) fn judge(
+    before: Status,
+    after: Status,
+    effect: Effect,
+    features: Features,
+    stale: bool,
+) -> Verdict {
     let counted = match before.sequence.checked_add(1) {
         Some(next) => after.sequence == next,
         None => after.sequence <= 1,
     };
-    let emptied = after.sequence == 0 && before.sequence > 0 && after.is_empty();
-    if (counted || emptied) && effect.shows(after, features) {
+    let none_left = if stale { matches!(effect, Effect::Empties(_)) } else { after.is_empty() };
+    let emptied = after.sequence == 0 && before.sequence > 0 && none_left;
+    if (counted || emptied) && (stale || effect.shows(after, features)) {
         Verdict::Done
     } else if after == before {
         Verdict::Refused
@@ -183,8 +191,24 @@ mod tests {
             ((4, 2), (4, 3), fills, Verdict::Unclear),
         ] {
             let (before, after) = (status(five, before.0, before.1), status(five, after.0, after.1));
-            let told = judge(before, after, effect, Features::new(before.version, false));
+            let told = judge(before, after, effect, Features::new(before.version, false), false);
             assert_eq!(told, verdict, "{before:?} {after:?} {effect:?}");
+        }
+    }
+
+    #[test]
+    fn a_stale_touch_level_says_nothing() {
+        let features = Features::new(Version(5, 2, 7), true);
+        let status = |sequence, level| status([5, 2, 7], sequence, level);
+        let (fills, empties) = (Effect::Fills(Slot::One), Effect::Empties(Slot::One));
+        for (before, after, effect, verdict) in [
+            (status(0, 0), status(1, 0), fills, Verdict::Done),
+            (status(3, 7), status(4, 7), empties, Verdict::Done),
+            (status(3, 5), status(0, 5), empties, Verdict::Done),
+            (status(3, 5), status(0, 5), fills, Verdict::Unclear),
+            (status(3, 5), status(3, 5), empties, Verdict::Refused),
+        ] {
+            assert_eq!(judge(before, after, effect, features, true), verdict, "{before:?} {after:?}");
         }
     }
 
@@ -193,8 +217,8 @@ mod tests {
         let features = Features::new(Version(2, 0, 2), false);
         let status = |sequence| status([2, 0, 2], sequence, 0);
         let fills = Effect::Fills(Slot::Two);
-        assert_eq!(judge(status(0), status(1), fills, features), Verdict::Done);
-        assert_eq!(judge(status(1), status(1), fills, features), Verdict::Refused);
-        assert_eq!(judge(status(1), status(0), Effect::Empties(Slot::Two), features), Verdict::Done);
+        assert_eq!(judge(status(0), status(1), fills, features, false), Verdict::Done);
+        assert_eq!(judge(status(1), status(1), fills, features, false), Verdict::Refused);
+        assert_eq!(judge(status(1), status(0), Effect::Empties(Slot::Two), features, false), Verdict::Done);
     }
 }

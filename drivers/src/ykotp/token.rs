@@ -121,8 +121,7 @@ impl OtpToken {
 
     /// Takes note of the status after a write of this session.
     pub(super) fn note(&mut self, status: Status) {
-        let tells = status.sequence != 0 || !self.features.forgets_sequence();
-        self.sequence = tells.then_some(status.sequence);
+        self.sequence = Some(status.sequence);
     }
 
     /// Forgets what was written here if somebody else has written since.

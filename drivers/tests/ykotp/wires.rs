@@ -162,7 +162,7 @@ fn a_neo_that_was_written_over_its_card_interface_is_read_anew() {
 }
 
 #[test]
-fn firmware_that_forgets_the_sequence_is_asked_again() {
+fn firmware_that_tells_an_old_touch_level_is_understood() {
     let specimen = applet(Model::YUBIKEY_5_2_7_NFC);
     with(&specimen, |subject, token| {
         for counter in [0, 16, 32] {

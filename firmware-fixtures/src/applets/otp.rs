@@ -24,8 +24,8 @@ const READ_STATUS: u8 = 0x03;
 pub struct Otp {
     firmware: Firmware,
     flash: Flash,
-    /// Something was written since it was selected.
-    written: bool,
+    /// The touch level when it was selected.
+    touch_level: u8,
 }
 
 impl Otp {
@@ -38,7 +38,7 @@ impl Otp {
     /// The same with slots that another interface shows as well.
     #[must_use]
     pub fn with_flash(firmware: Firmware, flash: Flash) -> Option<Self> {
-        firmware.otp_applet.then_some(Self { firmware, flash, written: false })
+        firmware.otp_applet.then_some(Self { firmware, flash, touch_level: 0 })
     }
 
     /// The slots.
@@ -50,8 +50,8 @@ impl Otp {
     fn status(&self) -> Vec<u8> {
         let flash = self.flash.open();
         let mut status = flash.status();
-        if self.written && flash.generation().forgets_sequence {
-            status[3] = 0;
+        if flash.generation().keeps_touch_level {
+            status[4] = self.touch_level;
         }
         status.to_vec()
     }
@@ -60,11 +60,7 @@ impl Otp {
         let mut payload = [0; 64];
         payload.get_mut(..data.len()).ok_or(Status::WRONG_LENGTH)?.copy_from_slice(data);
         let touch = if self.firmware.contactless { Touch::Given } else { touch };
-        let (before, outcome, after) = {
-            let mut flash = self.flash.open();
-            (flash.status(), flash.run(command, &payload, touch), flash.status())
-        };
-        self.written |= before != after;
+        let outcome = self.flash.open().run(command, &payload, touch);
         match outcome {
             Outcome::Answer(answer) => Ok(answer),
             Outcome::TouchNeeded => Err(Refusal::TouchNeeded),
@@ -80,13 +76,11 @@ impl Applet for Otp {
     }
 
     fn select(&mut self) -> Result<Vec<u8>, Status> {
-        self.written = false;
+        self.touch_level = self.flash.open().status()[4];
         Ok([self.status(), self.firmware.otp_mode.map(Vec::from).unwrap_or_default()].concat())
     }
 
-    fn deselect(&mut self) {
-        self.written = false;
-    }
+    fn deselect(&mut self) {}
 
     fn call(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
         match (command.ins, command.p1, command.p2) {
@@ -145,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn firmware_before_5_4_3_forgets_the_sequence_until_it_is_selected_again() {
+    fn firmware_before_5_4_3_tells_an_old_touch_level_until_it_is_selected_again() {
         let firmware = Firmware { version: [5, 2, 7], ..Firmware::YUBIKEY_5_4_3_NFC };
         let mut applet = Otp::new(firmware, 1).unwrap();
-        for (after, again) in [(0, 1), (0, 2)] {
-            applet.select().unwrap();
-            assert_eq!(call(&mut applet, 1, 0x03, &hmac_slot()).unwrap()[3], after);
-            assert_eq!(applet.select().unwrap()[3], again);
-        }
+        assert_eq!(applet.select().unwrap()[3..5], [0, 0]);
+        assert_eq!(call(&mut applet, 1, 0x03, &hmac_slot()).unwrap()[3..5], [1, 0]);
+        assert_eq!(applet.select().unwrap()[3..5], [1, 2]);
+        assert_eq!(call(&mut applet, 1, 0x03, &[0; 58]).unwrap()[3..5], [0, 2]);
+        assert_eq!(applet.select().unwrap()[3..5], [0, 0]);
     }
 }

@@ -29,9 +29,9 @@ pub struct Generation {
     pub fips: bool,
     /// Over HID the status is that of the last command over HID: it passes through another chip (NEO).
     pub keeps_hid_status: bool,
-    /// Over the card interface the program sequence reads 0 after a write until the applet is selected again (5.0.0
-    /// to 5.4.2; when it is right again is assumed).
-    pub forgets_sequence: bool,
+    /// Over the card interface the touch level stays as it was when the applet was selected (5.0.0 to 5.4.2; that
+    /// selecting it again is enough is assumed).
+    pub keeps_touch_level: bool,
 }
 
 const FIRST: Generation = Generation {
@@ -48,7 +48,7 @@ const FIRST: Generation = Generation {
     writes_device_info: false,
     fips: false,
     keeps_hid_status: false,
-    forgets_sequence: false,
+    keeps_touch_level: false,
 };
 const V2_0: Generation = Generation { since: [2, 0, 0], slots: 2, ..FIRST };
 const V2_1: Generation = Generation { since: [2, 1, 0], hotp: true, ..V2_0 };
@@ -74,10 +74,10 @@ const V5_0: Generation = Generation {
     fips: false,
     ndef: 2,
     writes_device_info: true,
-    forgets_sequence: true,
+    keeps_touch_level: true,
     ..V4_4
 };
-const V5_4_3: Generation = Generation { since: [5, 4, 3], forgets_sequence: false, ..V5_0 };
+const V5_4_3: Generation = Generation { since: [5, 4, 3], keeps_touch_level: false, ..V5_0 };
 
 /// Every generation, oldest first.
 pub const GENERATIONS: [Generation; 15] =
