@@ -66,16 +66,7 @@ impl Model {
     pub const YUBIKEY_4_3_5: Self =
         Self { firmware: Firmware::YUBIKEY_4_3_5, usb: Some((0x0407, "Yubikey 4 OTP+U2F+CCID")), card: true };
     /// YubiKey 4 FIPS.
-    pub const YUBIKEY_4_4_5: Self = Self {
-        firmware: Firmware {
-            model: "yubikey-4.4.5-fips",
-            version: [4, 4, 5],
-            oath_version: [4, 4, 5],
-            sha512: false,
-            ..Firmware::YUBIKEY_4_3_5
-        },
-        ..Self::YUBIKEY_4_3_5
-    };
+    pub const YUBIKEY_4_4_5: Self = Self { firmware: Firmware::YUBIKEY_4_4_5_FIPS, ..Self::YUBIKEY_4_3_5 };
     /// YubiKey 5 that tells an old touch level over the card interface.
     pub const YUBIKEY_5_2_7: Self = Self {
         firmware: Firmware {
