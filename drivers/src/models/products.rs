@@ -43,6 +43,8 @@ pub const PRODUCTS: &[Product] = &[
     Product { time_step: 60, ..totp("molto2", "T2/MOLTO2-60", "Token2 Molto2, 60 s") },
     totp("token2nfc", "T2/NFC", "Token2 NFC token"),
     Product { time_step: 60, ..totp("token2nfc", "T2/NFC-60", "Token2 NFC token, 60 s") },
+    hotp("ykotp", "YK/SLOT-HOTP", "YubiKey slot, HOTP typed"),
+    totp("ykotp", "YK/SLOT-TOTP", "YubiKey slot, TOTP by challenge"),
 ];
 
 #[cfg(test)]
