@@ -17,8 +17,8 @@ case $what in
     ;;
   kernel)
     # To build the kernel; and what runs in it.
-    packages+=(bc bison flex make perl xz-utils libccid udev yubikey-personalization)
-    tools+=(bc bison flex make perl xz busybox udevadm ykinfo)
+    packages+=(bc bison flex make perl xz-utils libccid udev yubikey-personalization nitrocli)
+    tools+=(bc bison flex make perl xz busybox udevadm ykinfo nitrocli)
     # busybox-static would push out busybox, which will do.
     command -v busybox >/dev/null || packages+=(busybox-static)
     # On other systems the source comes from kernel.org.

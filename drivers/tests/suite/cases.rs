@@ -172,13 +172,22 @@ fn one_credential(
     }
 }
 
+/// The same token opened anew, and closed before: some wires are for one at a time.
+fn again(subject: &Subject<'_>, token: Box<dyn Token>) -> Box<dyn Token> {
+    drop(token);
+    subject.open_unlocked()
+}
+
 fn tells_what_is_in_its_slots(subject: &Subject<'_>) {
     let mut token = subject.open_unlocked();
     let can = token.info().capabilities.clone();
     for kind in kinds(&can) {
         let slot = &slots_for(&can, kind)[0];
         program(&mut *token, slot, &config(&can, kind));
-        for token in [&mut *token, &mut *subject.open_unlocked()] {
+        for afresh in [false, true] {
+            if afresh {
+                token = again(subject, token);
+            }
             let slots = match token.slots() {
                 Ok(slots) => slots,
                 Err(Error::Unsupported { .. }) => return,
@@ -279,7 +288,8 @@ fn writing_over_a_slot_replaces_it(subject: &Subject<'_>) {
             assert_eq!(subject.stored(other).unwrap().secret, other_config(&can, kind).secret.expose());
         }
         // The same through a token that was opened afterwards.
-        program(&mut *subject.open_unlocked(), &slots[0], &other_config(&can, kind));
+        token = again(subject, token);
+        program(&mut *token, &slots[0], &other_config(&can, kind));
         assert_eq!(subject.stored(&slots[0]).unwrap().secret, other_config(&can, kind).secret.expose());
     }
 }
@@ -335,6 +345,7 @@ fn without_its_code_it_changes_nothing(subject: &Subject<'_>) {
     program(&mut *token, slot, &config(&can, kind));
     assert!(subject.stored(slot).is_some());
     // Nobody else got in by that.
+    drop(token);
     let failure = refused(subject.open().program(slot, &config(&can, kind), &Unattended));
     assert!(matches!(failure.source, Error::Locked), "{failure}");
 }
@@ -419,5 +430,5 @@ fn reset_empties_it(subject: &Subject<'_>) {
         Err(Error::Unsupported { .. }) => assert_eq!((exchanges, subject.stored(slot).is_some()), (0, true)),
         Err(error) => panic!("{error}"),
     }
-    program(&mut *subject.open_unlocked(), slot, &config(&can, kind));
+    program(&mut *again(subject, token), slot, &config(&can, kind));
 }

@@ -77,6 +77,7 @@ impl<'a> Scene<'a> {
         if !matches!(operation, Operation::ProgramEmpty(_)) {
             token.program(&slots[0], &other_config(&can, kind), &Unattended).unwrap();
         }
+        drop(token);
         // A token kept open from before would know more than one that was just opened.
         let token = match operation {
             Operation::Open => None,
