@@ -14,6 +14,7 @@ mod kernel {
     mod faults;
     mod guest;
     mod hidraw;
+    mod nitrokey;
     mod parrot;
     mod tokens;
 }
