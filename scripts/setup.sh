@@ -18,7 +18,8 @@ case $what in
   kernel)
     # To build the kernel; and what runs in it.
     packages+=(bc bison flex make perl xz-utils libccid udev yubikey-personalization nitrocli)
-    tools+=(bc bison flex make perl xz busybox udevadm ykinfo nitrocli)
+    packages+=(libpython3-dev python3 python3-venv)
+    tools+=(bc bison flex make perl xz busybox udevadm ykinfo nitrocli python3)
     # busybox-static would push out busybox, which will do.
     command -v busybox >/dev/null || packages+=(busybox-static)
     # On other systems the source comes from kernel.org.
@@ -77,7 +78,7 @@ if ! "${namespace[@]}" true 2>/dev/null; then
   echo "  in a container: give it CAP_SYS_ADMIN" >&2
 fi
 
-[ "$what" = test ] || exit 0
+[ "$what" != demo ] || exit 0
 
 # Clients that nobody here wrote, for the tests that compare notes with them. Each folder has a stamp that is written
 # last: what was asked for, and where, since a Python environment can neither be moved nor survive another Python.
@@ -91,6 +92,8 @@ if ! stamp tests/requirements.txt | cmp -s - "$venv/stamp"; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
   stamp tests/requirements.txt >"$venv/stamp"
 fi
+
+[ "$what" = test ] || exit 0
 
 # Token2's tokens have one client that is published where it can be had from: crates.io.
 keyroost=.cache/keyroost

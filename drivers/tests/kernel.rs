@@ -15,6 +15,7 @@ mod kernel {
     mod guest;
     mod hidraw;
     mod nitrocli;
+    mod nitrokey;
     mod parrot;
     mod tokens;
 }

@@ -11,6 +11,7 @@ mod suite;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,7 +54,9 @@ fn with_pcscd(name: &str, readers: &[&str], test: impl FnOnce(PrivatePcscd)) {
             Err(error) => panic!("{error}"),
         }
     }
-    let dir = format!("/tmp/fobd-{}-{}", std::process::id(), name.len());
+    static CHILDREN: AtomicU32 = AtomicU32::new(0);
+    let number = CHILDREN.fetch_add(1, Ordering::Relaxed);
+    let dir = format!("/tmp/fobd-{}-{number}", std::process::id());
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(MARK, name)

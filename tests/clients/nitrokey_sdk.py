@@ -1,6 +1,7 @@
 """Nitrokey's own SDK at work on the secrets app of a Nitrokey 3.
 
-usage: nitrokey_sdk.py ctaphid SOCKET    (a Unix socket that carries packets of 64 bytes)
+usage: nitrokey_sdk.py ctaphid           (the Nitrokey 3 that hidraw shows)
+       nitrokey_sdk.py ctaphid SOCKET    (a Unix socket that carries packets of 64 bytes)
        nitrokey_sdk.py ccid              (the Nitrokey 3 that PC/SC shows)
 
 Reads calls of nitrokey.nk3.secrets_app.SecretsApp, one JSON list a line: method and named arguments. Bytes are
@@ -50,6 +51,9 @@ class SocketConnection(PacketConnection):
 def open_key(transport, *path):
     if transport == "ccid":
         (key,) = NK3.list_ccid(exclusive=False)
+        return key
+    if not path:
+        (key,) = NK3.list_ctaphid()
         return key
     descriptor = HidDescriptor(path[0], 0x20A0, 0x42B2, 64, 64, "Nitrokey 3", None)
     device = CtapHidDevice(descriptor, SocketConnection(path[0]))

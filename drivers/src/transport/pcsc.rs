@@ -250,11 +250,16 @@ impl CardConnection for PcscConnection {
 }
 
 /// Takes a card that another program has reset into use again. That program may have left it without power
-/// (pyscard, and so ykman, lets go of a card like that); leaving it as it is would then be the end of it.
+/// (pyscard, and so ykman, lets go of a card like that); leaving it as it is would then be the end of it. A reader
+/// behind libccid says so at once, and calls the card unresponsive.
 fn heal(card: &mut Card) -> Result<(), Error> {
     let protocols = Protocols::T0 | Protocols::T1;
-    card.reconnect(ShareMode::Shared, protocols, Disposition::LeaveCard)?;
-    if !card.status2_owned()?.status().contains(Status::POWERED) {
+    let powered = match card.reconnect(ShareMode::Shared, protocols, Disposition::LeaveCard) {
+        Ok(_) => card.status2_owned()?.status().contains(Status::POWERED),
+        Err(Error::UnresponsiveCard) => false,
+        Err(error) => return Err(error),
+    };
+    if !powered {
         card.reconnect(ShareMode::Shared, protocols, Disposition::ResetCard)?;
     }
     Ok(())
