@@ -22,6 +22,8 @@ pub trait Command {
     const CLA: u8 = 0x00;
     /// Instruction byte.
     const INS: u8;
+    /// How its maker wants it written.
+    const FORM: apdu::Form = apdu::Form::ISO;
     /// What a successful answer says.
     type Response;
 

@@ -11,12 +11,14 @@
 
 pub mod ctaphid;
 pub mod error;
+pub mod feitian;
 pub mod iso7816;
 pub mod models;
 pub mod molto2;
 pub mod nk3;
 pub mod nkpro;
 pub mod onlykey;
+pub mod pinplus;
 pub mod slim;
 pub mod token;
 mod token2_wire;
@@ -30,6 +32,8 @@ mod yubikey;
 pub static DRIVERS: &[&dyn token::Driver] = &[
     &ykoath::YkoathDriver,
     &nk3::Nk3Driver,
+    &pinplus::PinPlusDriver,
+    &feitian::FeitianDriver,
     &onlykey::OnlyKeyDriver,
     &molto2::Molto2Driver,
     &ykotp::YkotpDriver,

@@ -74,6 +74,12 @@ const fn hid(
     Model { maker, model, driver, sight: Sight::Hid { vendor, products, usage } }
 }
 
+/// Usage page and usage of a FIDO authenticator.
+const FIDO: (u16, u16) = (0xF1D0, 0x01);
+
+/// PIN+ Mini and PIN+; the last digit says which interfaces are on.
+const TOKEN2_PIN_PLUS: &[u16] = &[0x0013, 0x0014, 0x0015, 0x0016, 0x0022, 0x0023, 0x0024, 0x0025, 0x0026];
+
 /// All models that are known by sight, the most specific first.
 pub const MODELS: &[Model] = &[
     card("Yubico", "YubiKey NEO", "ykoath", "yubikey neo", b"YubikeyNEO"),
@@ -115,6 +121,22 @@ pub const MODELS: &[Model] = &[
     },
     // Not "token2" alone: the maker's security keys have that in their readers' names as well.
     card("Token2", "Molto2", "molto2", "molto2", &[]),
+    // After 86 8E come the product id, 6000 60 and the end of the serial; R3.3 and later answer as their PIV applet.
+    card("Token2", "Bio3", "pinplus", "", &[0x86, 0x8E, 0x02]),
+    card("Token2", "PIN+", "pinplus", "token2 fido2 security key", &[0x86, 0x8E, 0x00]),
+    card("Token2", "PIN+", "pinplus", "", &[b'T', b'K', 0x00, b'P', b'I', b'V']),
+    card(
+        "Feitian",
+        "A9-3301",
+        "feitian",
+        "ft u2f ccid kb",
+        &[0x66, 0x46, 0x53, 0x08, 0x03, 0x00, 0x36, 0x71, 0xDF],
+    ),
+    card("Feitian", "ePass FIDO", "feitian", "", b"A7005CG 242R1"),
+    hid("Hypersecu", "HyperFIDO", "feitian", 0x2CCF, &[0x0854], FIDO),
+    hid("Feitian", "HyperFIDO", "feitian", 0x096E, &[0x0854], FIDO),
+    hid("Token2", "Bio3", "pinplus", 0x349E, &[0x0203, 0x0204, 0x0205, 0x0206], FIDO),
+    hid("Token2", "PIN+", "pinplus", 0x349E, TOKEN2_PIN_PLUS, FIDO),
     card("Nitrokey", "Nitrokey 3", "nk3", "nitrokey nitrokey 3", b"]Nitrokey\0\0\0\0\0"),
     card("Nitrokey", "Nitrokey 3", "nk3", "", b"ZNitrokey 3"),
     Model {

@@ -8,6 +8,7 @@ mod conformance;
 mod ctaphid;
 mod exchanges;
 mod faults;
+mod feitian;
 mod makers;
 mod molto2;
 mod nk3;
@@ -15,6 +16,7 @@ mod nkpro;
 mod onlykey;
 #[cfg(feature = "pcsc")]
 mod pcscd;
+mod pinplus;
 mod slim;
 mod specimens;
 mod suite;

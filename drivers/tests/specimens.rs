@@ -1,5 +1,7 @@
 //! Every emulated token with the driver that must know it: the list that the suite goes through, on every wire.
 
+use firmware_fixtures::applets::feitian::{FeitianSpecimen, Model as FeitianModel};
+use firmware_fixtures::applets::pinplus::{Model as PinPlusModel, PinPlusSpecimen};
 use firmware_fixtures::card::{OathSpecimen, VirtualCard};
 use firmware_fixtures::firmware::Firmware;
 use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
@@ -70,6 +72,16 @@ pub(crate) fn rows() -> Vec<Row> {
     for model in [Model::NEO_3_4_9, Model::YUBIKEY_5_2_7_NFC, Model::YUBIKEY_5_4_3_NFC] {
         rows.push(row("ykotp", move || YubiKey::new(model, 4242).over_card().expect("an applet")));
     }
+    // The others conform in `pinplus.rs`.
+    for model in [PinPlusModel::R3_1, PinPlusModel::R3_4] {
+        rows.push(row("pinplus", move || PinPlusSpecimen::card(model)));
+    }
+    let known_to_the_tunnel = PinPlusModel { pin_over_hid: true, ..PinPlusModel::R3_4 };
+    rows.push(row("pinplus", move || PinPlusSpecimen::hid(known_to_the_tunnel)));
+    for model in FeitianModel::CARDS {
+        rows.push(row("feitian", move || FeitianSpecimen::card(model)));
+    }
+    rows.push(row("feitian", FeitianSpecimen::hyperfido));
     rows
 }
 

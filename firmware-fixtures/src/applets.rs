@@ -10,9 +10,11 @@ use crate::apdu::Command;
 use crate::status::Status;
 
 pub mod admin;
+pub mod feitian;
 pub mod management;
 pub mod molto2;
 pub mod otp;
+pub mod pinplus;
 pub mod single_profile;
 mod sm4_messaging;
 pub mod ykoath;
@@ -68,6 +70,11 @@ pub trait Applet: Any + Send {
 
     /// Somebody answered that question, or (no) nobody did for long.
     fn answer(&mut self, _yes: bool) {}
+
+    /// Whether it knows commands of this class. SELECT and GET RESPONSE have class 00 whatever it says.
+    fn knows_class(&self, cla: u8) -> bool {
+        cla == 0x00
+    }
 
     /// The instruction that fetches the rest of a long response: GET RESPONSE unless the protocol has its own.
     fn continuation(&self) -> u8 {

@@ -153,13 +153,13 @@ impl Chip {
     }
 
     fn dispatch(&mut self, command: &Command<'_>, touch: Touch) -> Result<Vec<u8>, Refusal> {
+        if command.cla == 0x00 && command.ins == SELECT && command.p1 == SELECT_BY_NAME {
+            return Ok(self.select(command)?);
+        }
         match command.cla {
-            0x00 => {}
+            cla if self.selected_applet().map_or(cla == 0, |applet| applet.knows_class(cla)) => {}
             0x10 => return Err(Status::NO_COMMAND_CHAINING.into()),
             _ => return Err(Status::WRONG_CLA.into()),
-        }
-        if command.ins == SELECT && command.p1 == SELECT_BY_NAME {
-            return Ok(self.select(command)?);
         }
         match self.selected_applet() {
             Some(applet) => applet.call(command, touch),

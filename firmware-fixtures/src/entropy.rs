@@ -23,6 +23,15 @@ impl Entropy {
         Self { scripted: values.into_iter().collect(), ..Self::from_seed(0) }
     }
 
+    /// 16 bytes.
+    pub(crate) fn block(&mut self) -> [u8; 16] {
+        let mut block = [0; 16];
+        for (byte, drawn) in block.iter_mut().zip(self.draw().into_iter().chain(self.draw())) {
+            *byte = drawn;
+        }
+        block
+    }
+
     pub(crate) fn draw(&mut self) -> [u8; 8] {
         if let Some(value) = self.scripted.pop_front() {
             return value;

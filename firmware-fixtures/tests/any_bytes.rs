@@ -1,11 +1,15 @@
 //! Whatever bytes arrive, a card answers with a status.
 
+use firmware_fixtures::applets::{feitian, pinplus};
 use firmware_fixtures::card::{Exchange, VirtualCard, Waits};
 use firmware_fixtures::credential::Credential;
 use firmware_fixtures::firmware::Firmware;
 use firmware_fixtures::molto2::{Molto2Firmware, Molto2Specimen};
 use firmware_fixtures::single_profile::{SingleProfileModel, SingleProfileSpecimen};
 use proptest::prelude::*;
+
+const PINPLUS_AID: &[u8] = &[0xF0, 0, 0, 1, 0x4F, 0x74, 0x70, 1];
+const FEITIAN_AID: &[u8] = &[0xD1, 0x56, 0, 1, 0x32, 0x83, 0x26, 1, 1];
 
 const SELECTS: [&[u8]; 5] = [
     &[0, 0xA4, 4, 0, 7, 0xA0, 0, 0, 5, 0x27, 0x21, 1],
@@ -49,7 +53,51 @@ fn token2_command() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// Commands of Token2's FIDO keys and of Feitian's applet that get past the first checks.
+fn fido_key_command() -> impl Strategy<Value = Vec<u8>> {
+    let pinplus =
+        (prop::sample::select(vec![0u8, 1, 2, 3, 5]), 0u8..10, prop::collection::vec(any::<u8>(), 0..80))
+            .prop_map(|(p1, p2, data)| [&[0x80, 0xC5, p1, p2, data.len() as u8], data.as_slice()].concat());
+    let zeros = prop::sample::select(vec![4usize, 9, 41])
+        .prop_map(|n| [&[0x80, 0xC5, 5, 4, n as u8][..], &vec![0; n]].concat());
+    let field = (0x51u8..=0x5C, prop::collection::vec(any::<u8>(), 0..24))
+        .prop_map(|(tag, value)| [&[tag, value.len() as u8], value.as_slice()].concat());
+    let feitian = (
+        prop::sample::select(vec![7u8, 8, 9, 0x17, 0xA2, 0xE6, 0xE7]),
+        prop::sample::select(vec![0u8, 1, 0xF0]),
+        prop::collection::vec(field, 0..4).prop_map(|fields| fields.concat()),
+    )
+        .prop_map(|(ins, p2, data)| [&[0, ins, 0, p2, data.len() as u8], data.as_slice()].concat());
+    prop_oneof![pinplus, zeros, feitian, prop::collection::vec(any::<u8>(), 0..300)]
+}
+
 proptest! {
+    #[test]
+    fn no_sequence_of_bytes_leaves_a_fido_key_without_an_answer(
+        which in 0usize..4,
+        commands in prop::collection::vec(fido_key_command(), 1..30),
+    ) {
+        let (card, select): (VirtualCard, &[u8]) = match which {
+            0 => (feitian::Model::A9.card(), FEITIAN_AID),
+            1 => (feitian::Model::EPASS.card(), FEITIAN_AID),
+            2 => (pinplus::Model::R3_3.card(), PINPLUS_AID),
+            _ => (pinplus::Model::R3_4.card(), PINPLUS_AID),
+        };
+        card.with_applet(|key: &mut pinplus::PinPlus| {
+            key.install(pinplus::Record::hotp("corp", "hotp", b"12345678901234567890", u64::MAX));
+            key.set_pin(Some((b"1357924", 3)));
+        });
+        card.power_on();
+        let select = [&[0, 0xA4, 4, 0, select.len() as u8], select].concat();
+        prop_assert!(matches!(card.exchange(&select, Waits::Virtual), Exchange::Answer(answer) if answer.ends_with(&[0x90, 0])));
+        for command in commands {
+            match card.exchange(&command, Waits::Virtual) {
+                Exchange::Answer(answer) => prop_assert!(answer.len() >= 2),
+                other => prop_assert!(false, "{other:?} to {command:02X?}"),
+            }
+        }
+    }
+
     #[test]
     fn no_sequence_of_bytes_leaves_a_token2_without_an_answer(
         molto2 in any::<bool>(),

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | 2, or 1 with an explicit Le | `CLA INS P1 P2 Le` |
 //! | 3, or 4 with Le left out | `CLA INS P1 P2 Lc data` |
+//! | 3 extended | `CLA INS P1 P2 00 Lc Lc data` |
 //!
-//! The applets here are spoken to as their makers do: Le `00` without data, no Le after data.
+//! The applets here are spoken to as their makers do; [`Form`] says how. Most want class 00, Le `00` without data
+//! and no Le after data.
 
 use zeroize::Zeroizing;
 
@@ -28,6 +30,22 @@ pub struct Header {
     pub p2: u8,
 }
 
+/// How an applet wants its commands written, where that differs from maker to maker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Le of a command without data; `None` leaves it out (case 1).
+    pub le: Option<u8>,
+    /// Le of a command with data. `None` leaves it out, as T=0 wants it.
+    pub le_after_data: Option<u8>,
+    /// Whether more than 255 bytes of data go out in one extended command instead of being chained.
+    pub extended: bool,
+}
+
+impl Form {
+    /// Le `00` without data, no Le after data, chaining.
+    pub const ISO: Self = Self { le: Some(0x00), le_after_data: None, extended: false };
+}
+
 /// Encodes a command with class 00: one APDU, or several linked by command chaining if the data is longer
 /// than one can carry. The buffers are wiped when dropped.
 #[must_use]
@@ -38,9 +56,26 @@ pub fn encode(header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
 /// The same with another class.
 #[must_use]
 pub fn encode_as(class: u8, header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    encode_in(Form::ISO, class, header, data)
+}
+
+/// The same in another form. More than 65,535 bytes of extended data cannot be said and are cut; no caller
+/// comes near.
+#[must_use]
+pub fn encode_in(form: Form, class: u8, header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let Header { ins, p1, p2 } = header;
     if data.is_empty() {
-        return vec![Zeroizing::new(vec![class, ins, p1, p2, 0x00])];
+        let mut apdu = Zeroizing::new(vec![class, ins, p1, p2]);
+        apdu.extend(form.le);
+        return vec![apdu];
+    }
+    if form.extended && data.len() > MAX_DATA {
+        let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+        let [high, low] = length.to_be_bytes();
+        let mut apdu = Zeroizing::new(Vec::with_capacity(7 + data.len()));
+        apdu.extend_from_slice(&[class, ins, p1, p2, 0x00, high, low]);
+        apdu.extend(data.iter().take(usize::from(length)));
+        return vec![apdu];
     }
     let last = data.len().div_ceil(MAX_DATA).saturating_sub(1);
     data.chunks(MAX_DATA)
@@ -52,6 +87,7 @@ pub fn encode_as(class: u8, header: Header, data: &[u8]) -> Vec<Zeroizing<Vec<u8
             // A chunk has 1 to 255 bytes.
             apdu.push(u8::try_from(chunk.len()).unwrap_or(u8::MAX));
             apdu.extend_from_slice(chunk);
+            apdu.extend(form.le_after_data.filter(|_| index == last));
             apdu
         })
         .collect()
@@ -64,6 +100,11 @@ pub fn with_le(apdu: &[u8], le: u8) -> Zeroizing<Vec<u8>> {
     let mut again = Zeroizing::new(Vec::with_capacity(apdu.len() + 1));
     match apdu {
         [cla, ins, p1, p2] | [cla, ins, p1, p2, _] => again.extend_from_slice(&[*cla, *ins, *p1, *p2, le]),
+        // Extended: Le has two bytes after data.
+        [_, _, _, _, 0x00, _, _, _, ..] => {
+            again.extend_from_slice(apdu);
+            again.extend_from_slice(&[0x00, le]);
+        }
         _ => {
             again.extend_from_slice(apdu);
             // Lc says how long the command is without Le; one byte more is an Le that was there already.
@@ -127,11 +168,27 @@ mod tests {
     }
 
     #[test]
+    fn makers_have_forms_of_their_own() {
+        let form = Form { le: None, le_after_data: Some(0x00), extended: true };
+        assert_eq!(*encode_in(form, 0x80, LIST, &[])[0], [0x80, 0xA1, 0x00, 0x00]);
+        assert_eq!(*encode_in(form, 0x80, LIST, &[7])[0], [0x80, 0xA1, 0x00, 0x00, 0x01, 0x07, 0x00]);
+        let with_le = Form { le: Some(0x40), ..form };
+        assert_eq!(*encode_in(with_le, 0x80, LIST, &[])[0], [0x80, 0xA1, 0x00, 0x00, 0x40]);
+        let long = encode_in(form, 0x80, LIST, &[7; 256]);
+        assert_eq!((long.len(), long[0].len()), (1, 7 + 256));
+        assert_eq!(long[0][..8], [0x80, 0xA1, 0x00, 0x00, 0x00, 0x01, 0x00, 0x07]);
+        let chained = encode_in(Form { extended: false, ..form }, 0x80, LIST, &[7; 256]);
+        assert_eq!(chained.iter().map(|apdu| apdu[0]).collect::<Vec<_>>(), [0x90, 0x80]);
+        assert_eq!((chained[0].len(), chained[1].len()), (5 + 255, 5 + 1 + 1));
+    }
+
+    #[test]
     fn a_corrected_le_never_overwrites_data() {
         assert_eq!(*with_le(&[0, 0xA1, 0, 0], 0x10), [0, 0xA1, 0, 0, 0x10]);
         assert_eq!(*with_le(&[0, 0xA1, 0, 0, 0], 0x10), [0, 0xA1, 0, 0, 0x10]);
         assert_eq!(*with_le(&[0, 0xA2, 0, 1, 2, 0x74, 0], 0x07), [0, 0xA2, 0, 1, 2, 0x74, 0, 0x07]);
         assert_eq!(*with_le(&[0, 0xA2, 0, 1, 2, 0x74, 0, 0xFF], 0x07), [0, 0xA2, 0, 1, 2, 0x74, 0, 0x07]);
+        assert_eq!(*with_le(&[0, 0xA2, 0, 1, 0, 0, 1, 0x74], 0x07), [0, 0xA2, 0, 1, 0, 0, 1, 0x74, 0, 0x07]);
     }
 
     #[test]

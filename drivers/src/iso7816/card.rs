@@ -83,7 +83,7 @@ impl<'c> Card<'c> {
         data: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, StatusWord), Error> {
         let mut answer = (Zeroizing::new(Vec::new()), StatusWord::SUCCESS);
-        let parts = apdu::encode_as(C::CLA, header, data);
+        let parts = apdu::encode_in(C::FORM, C::CLA, header, data);
         for (index, part) in parts.iter().enumerate() {
             answer = self.send(C::NAME, part)?;
             if let Some(le) = answer.1.correct_le() {
@@ -96,10 +96,10 @@ impl<'c> Card<'c> {
         }
         let (mut response, mut status) = answer;
         for _ in 0..MAX_PARTS {
-            if status.more().is_none() {
-                return Ok((response, status));
-            }
-            let (part, next) = self.send(C::NAME, &[0x00, self.more, 0x00, 0x00, 0x00])?;
+            let Some(waiting) = status.more() else { return Ok((response, status)) };
+            // GET RESPONSE asks for what was announced, since T=0 takes no other Le.
+            let le = if self.more == GET_RESPONSE { waiting } else { 0x00 };
+            let (part, next) = self.send(C::NAME, &[0x00, self.more, 0x00, 0x00, le])?;
             if response.len() + part.len() > MAX_RESPONSE {
                 break;
             }
@@ -189,6 +189,17 @@ mod tests {
         let more: &[u8] = &[0x00, 0xA5, 0x00, 0x00, 0x00];
         let mut card =
             card(&[(SELECT, &[1, 2, 0x61, 0xFF]), (more, &[3, 0x61, 0x01]), (more, &[4, 0x90, 0x00])]);
+        assert_eq!(card.call(&Select { aid: &[0xA0] }).unwrap(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn get_response_asks_for_what_was_announced() {
+        let mut card = card(&[
+            (SELECT, &[0x61, 0x03]),
+            (&[0x00, 0xC0, 0x00, 0x00, 0x03], &[1, 2, 3, 0x61, 0x00]),
+            (&[0x00, 0xC0, 0x00, 0x00, 0x00], &[4, 0x90, 0x00]),
+        ]);
+        card.fetch_with(GET_RESPONSE);
         assert_eq!(card.call(&Select { aid: &[0xA0] }).unwrap(), [1, 2, 3, 4]);
     }
 
