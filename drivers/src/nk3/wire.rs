@@ -32,8 +32,8 @@ const SEND_REMAINING: &[u8] = &[0x00, 0xA5, 0x00, 0x00];
 
 /// How long the key may be busy with a command that waits for nobody: it erases flash and decrypts 50 files.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same with a touch, for which the app waits 15 s, twice where one command deletes and writes.
-const TOUCH_PATIENCE: Duration = Duration::from_secs(40);
+/// The same with a touch, for which the app waits 15 s.
+const TOUCH_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Most parts of one answer, and most bytes.
 const MAX_PARTS: usize = 64;
