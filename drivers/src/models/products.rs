@@ -2,7 +2,8 @@
 //!
 //! A server adds them when it starts; whoever wants others (more digits, another time step) makes them there.
 //!
-//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2.
+//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2, `NKP` Nitrokey Pro and
+//! what speaks like it.
 
 use crate::token::{Algorithm, Kind};
 
@@ -45,6 +46,8 @@ pub const PRODUCTS: &[Product] = &[
     Product { time_step: 60, ..totp("token2nfc", "T2/NFC-60", "Token2 NFC token, 60 s") },
     hotp("ykotp", "YK/SLOT-HOTP", "YubiKey slot, HOTP typed"),
     totp("ykotp", "YK/SLOT-TOTP", "YubiKey slot, TOTP by challenge"),
+    hotp("nkpro", "NKP/HOTP", "Nitrokey Pro, Storage or Librem Key, HOTP"),
+    totp("nkpro", "NKP/TOTP", "Nitrokey Pro, Storage or Librem Key, TOTP"),
 ];
 
 #[cfg(test)]
