@@ -2,8 +2,8 @@
 //!
 //! A server adds them when it starts; whoever wants others (more digits, another time step) makes them there.
 //!
-//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2,
-//! `FT` Feitian.
+//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2, `FT` Feitian, `NKP`
+//! Nitrokey Pro and what speaks like it.
 
 use crate::token::{Algorithm, Kind};
 
@@ -50,6 +50,8 @@ pub const PRODUCTS: &[Product] = &[
     totp("pinplus", "T2/PIN-TOTP", "Token2 PIN+ TOTP"),
     hotp("feitian", "FT/HOTP", "Feitian or HyperFIDO HOTP"),
     totp("feitian", "FT/TOTP", "Feitian TOTP"),
+    hotp("nkpro", "NKP/HOTP", "Nitrokey Pro, Storage or Librem Key, HOTP"),
+    totp("nkpro", "NKP/TOTP", "Nitrokey Pro, Storage or Librem Key, TOTP"),
 ];
 
 #[cfg(test)]
