@@ -21,3 +21,4 @@ mod suite;
 mod tap;
 mod tidy;
 mod token2nfc;
+mod trace;

@@ -221,6 +221,10 @@ impl Worker {
     ) -> Result<Option<Box<dyn Token>>, Error> {
         let connection = self.bus.open(&self.candidate).map_err(Error::Transport)?;
         *reach = Some(Reach::of(&connection));
+        let connection = match &self.shared.trace {
+            Some(trace) => trace.wrap(driver.name(), driver.disclosure(), &self.candidate, connection),
+            None => connection,
+        };
         driver.open(&self.candidate, connection)
     }
 }
