@@ -132,6 +132,16 @@ pub const MODELS: &[Model] = &[
 ];
 
 impl Model {
+    /// Maker and model; some models have their maker's name in their own.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        if self.model.starts_with(self.maker) {
+            self.model.to_owned()
+        } else {
+            format!("{} {}", self.maker, self.model)
+        }
+    }
+
     /// Whether a candidate looks like this model.
     #[must_use]
     pub fn looks_like(&self, candidate: &Candidate) -> bool {
