@@ -16,8 +16,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use fobd_drivers::error::{Error, SlotState};
+use fobd_drivers::models;
 use fobd_drivers::token::TokenInfo;
-use fobd_drivers::transport::{Connection, Interface};
+use fobd_drivers::transport::{Candidate, Connection, Interface};
 
 pub mod events;
 #[cfg(test)]
@@ -167,9 +168,10 @@ impl Reach {
 
     /// How an open connection reaches its token.
     #[must_use]
-    pub fn of(connection: &Connection) -> Self {
+    pub fn of(candidate: &Candidate, connection: &Connection) -> Self {
         match connection {
             Connection::Hid(_) => Self::Hid,
+            Connection::Card(_) if models::is_key_itself(candidate) => Self::Contact,
             Connection::Card(card) => match card.interface() {
                 Interface::Contact => Self::Contact,
                 Interface::Contactless => Self::Contactless,

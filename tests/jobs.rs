@@ -1,6 +1,7 @@
 //! Devices and provisioning jobs through the whole server, with emulated keys on a virtual bus.
 
 mod crash;
+mod interfaces;
 mod numbered;
 mod sweep;
 

@@ -1,5 +1,6 @@
 //! The shipped program behind a real pcscd with an emulated key, beside other programs that use the same key.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,10 +33,15 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
+        Self::start_with(|installation| installation)
+    }
+
+    /// The same with a server that is told more.
+    fn start_with(tell: impl FnOnce(Installation) -> Installation) -> Self {
         let pcscd = PrivatePcscd::start(&["Yubico YubiKey OTP+FIDO+CCID 0"]).expect("a pcscd of its own");
         let card = VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678);
         let inserted = VpcdCard::insert(&card, pcscd.port(0)).expect("the card goes in");
-        let installation = Installation::new().environment("PCSCLITE_CSOCK_NAME", pcscd.socket());
+        let installation = tell(Installation::new()).environment("PCSCLITE_CSOCK_NAME", pcscd.socket());
         let server = installation.start();
         furnish(&server.client);
         wait_for_device(&server.client, DEVICE);
@@ -92,6 +98,23 @@ impl Bench {
 /// The TOTP step of 30 s that the system's clock is in.
 fn step() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs() / 30
+}
+
+#[test]
+fn a_trace_tells_what_crossed_the_wire_and_no_secret() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("trace");
+    let bench = Bench::start_with(|installation| installation.argument("--trace-device").argument(&path));
+    bench.program("OH", json!({}));
+    let secret = bench.card.credential(HOTP).expect("the key holds it").secret;
+    let trace = std::fs::read_to_string(&path).expect("the trace");
+    let mode = std::fs::metadata(&path).expect("the trace").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(trace.contains(&format!("= open by ykoath: {}", bench.reader())), "{trace}");
+    assert!(trace.contains("> 00010000 ["), "no PUT in {trace}");
+    let hex: String = secret.iter().map(|byte| format!("{byte:02X}")).collect();
+    assert_eq!(hex.len(), 40);
+    assert!((0..=hex.len() - 8).all(|at| !trace.contains(&hex[at..at + 8])), "{trace}");
 }
 
 #[test]

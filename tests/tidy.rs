@@ -163,7 +163,7 @@ fn tokens() -> String {
             Sight::Card { .. } => format!("smart card, USB or NFC (`{}`)", model.driver),
             Sight::Hid { .. } => format!("USB HID (`{}`)", model.driver),
         };
-        let name = format!("{} {}", model.maker, model.model);
+        let name = model.full_name();
         match rows.iter_mut().find(|(known, _)| *known == name) {
             Some((_, ways)) if ways.contains(&how) => {}
             Some((_, ways)) => ways.push(how),

@@ -166,6 +166,16 @@ pub const MODELS: &[Model] = &[
 ];
 
 impl Model {
+    /// Maker and model; some models have their maker's name in their own.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        if self.model.starts_with(self.maker) {
+            self.model.to_owned()
+        } else {
+            format!("{} {}", self.maker, self.model)
+        }
+    }
+
     /// Whether a candidate looks like this model.
     #[must_use]
     pub fn looks_like(&self, candidate: &Candidate) -> bool {
@@ -193,6 +203,19 @@ pub fn of(candidate: &Candidate) -> impl Iterator<Item = &'static Model> {
 #[must_use]
 pub fn is_contactless(atr: &[u8]) -> bool {
     matches!(atr, [0x3B, 0x80..=0x8F, 0x80, 0x01, ..])
+}
+
+/// Whether the reader is the key itself, told by its name.
+///
+/// Then its card is reached by USB whatever its answer to reset looks like. Those of Nitrokey 3, Solo 2 and others look like answers that NFC readers make up.
+#[must_use]
+pub fn is_key_itself(candidate: &Candidate) -> bool {
+    let Candidate::Card { reader, .. } = candidate else { return false };
+    let reader = reader.to_lowercase();
+    MODELS.iter().any(|model| match model.sight {
+        Sight::Card { reader: words, .. } => !words.is_empty() && reader.contains(words),
+        Sight::Hid { .. } => false,
+    })
 }
 
 /// Whether a candidate is kept for this driver; `None` if it is in no row.
@@ -250,6 +273,18 @@ mod tests {
             let row = of(&candidate).find(|model| ["ykoath", "nk3"].contains(&model.driver));
             assert_eq!(row.map(|model| model.model), model, "{reader} {atr}");
         }
+    }
+
+    #[test]
+    fn a_usb_key_is_its_own_reader_and_an_nfc_reader_is_not() {
+        let card = |reader: &str| Candidate::Card {
+            reader: reader.to_owned(),
+            atr: hex("3B8C01805A4E6974726F6B657920337D"),
+            insertion: 1,
+        };
+        assert!(is_key_itself(&card("Nitrokey Nitrokey 3 [CCID/ICCD Interface] 00 00")));
+        assert!(is_key_itself(&card("Yubico YubiKey OTP+FIDO+CCID 00 00")));
+        assert!(!is_key_itself(&card("ACS ACR122U PICC Interface 00 00")));
     }
 
     #[test]

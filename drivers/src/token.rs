@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ProgramError, SlotState};
+use crate::transport::trace::Disclosure;
 use crate::transport::{Candidate, Connection};
 use task::Task;
 
@@ -26,6 +27,12 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// Any [`Error`] of the first exchanges.
     fn open(&self, candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error>;
+
+    /// What may be shown in a trace of its exchanges besides headers and lengths. Never what a secret, a code or a
+    /// passcode could be in.
+    fn disclosure(&self) -> Disclosure {
+        Disclosure::NOTHING
+    }
 }
 
 /// An open token. It keeps its connection, not a transaction: each call takes the device, works and lets go.

@@ -7,6 +7,7 @@
 pub mod hid;
 #[cfg(feature = "pcsc")]
 pub mod pcsc;
+pub mod trace;
 
 use std::fmt;
 use std::time::Duration;

@@ -31,6 +31,7 @@ mod yubikey;
 use crate::error::Error;
 use crate::models;
 use crate::token::{Driver, Token, TokenInfo, Unattended};
+use crate::transport::trace::{CommandDisclosure, Disclosure, Reveal};
 use crate::transport::{Candidate, Connection};
 use commands::Select;
 use features::Features;
@@ -51,6 +52,14 @@ impl Driver for YkoathDriver {
     fn matches(&self, candidate: &Candidate) -> bool {
         matches!(candidate, Candidate::Card { .. })
             && models::kept_for(candidate, self.name()).unwrap_or(true)
+    }
+
+    /// Which application is selected and its version. In this protocol `A4` is CALCULATE ALL as well: its challenge is a
+    /// time step, and its response has no version.
+    fn disclosure(&self) -> Disclosure {
+        const SELECT: CommandDisclosure =
+            CommandDisclosure { ins: 0xA4, command: Reveal::Everything, response: Reveal::Tags(&[0x79]) };
+        Disclosure { commands: &[SELECT], report: &[] }
     }
 
     fn open(&self, _candidate: &Candidate, connection: Connection) -> Result<Option<Box<dyn Token>>, Error> {

@@ -23,4 +23,5 @@ mod suite;
 mod tap;
 mod tidy;
 mod token2nfc;
+mod trace;
 mod ykotp;

@@ -23,6 +23,9 @@ use fobd_drivers::transport::{Bus, Candidate};
 /// The secret of RFC 4226 and RFC 6238; each hash uses as much of it as its output is long.
 const SECRET: &[u8] = b"1234567890123456789012345678901234567890123456789012345678901234";
 
+/// Another secret.
+const OTHER_SECRET: &[u8] = &[b'o'; SECRET.len()];
+
 /// When tokens are programmed: 2023-11-14T22:13:20Z.
 pub(crate) const NOW: u64 = 1_700_000_000;
 
@@ -169,6 +172,11 @@ pub(crate) fn secret(algorithm: Algorithm) -> &'static [u8] {
     }
 }
 
+/// Every secret that the suite writes into tokens.
+pub(crate) fn secrets() -> [&'static [u8]; 2] {
+    [SECRET, OTHER_SECRET]
+}
+
 /// A credential that this token can hold.
 pub(crate) fn config(can: &Capabilities, kind: Kind) -> SlotConfig {
     let algorithm = *can.algorithms.first().expect("no algorithm");
@@ -189,7 +197,7 @@ pub(crate) fn config(can: &Capabilities, kind: Kind) -> SlotConfig {
 /// The same kind of credential with another secret.
 pub(crate) fn other_config(can: &Capabilities, kind: Kind) -> SlotConfig {
     let length = secret(*can.algorithms.first().expect("no algorithm")).len();
-    SlotConfig { secret: SecretBytes::new(vec![b'o'; length]), ..config(can, kind) }
+    SlotConfig { secret: SecretBytes::new(OTHER_SECRET[..length].to_vec()), ..config(can, kind) }
 }
 
 pub(crate) fn program(token: &mut dyn Token, slot: &SlotId, config: &SlotConfig) {

@@ -73,7 +73,8 @@ fn only_one_file_names_each_transport_library() {
 #[test]
 fn drivers_know_nothing_of_servers_and_fixtures() {
     let words = ["tokio", "rusqlite", "axum", "fobd", "firmware_fixtures"];
-    assert_eq!(offences(&drivers(), &words, |_| false), Vec::<String>::new());
+    // The rules name the group of the server.
+    assert_eq!(offences(&drivers(), &words, |name| name == "models/udev.rs"), Vec::<String>::new());
 }
 
 #[test]

@@ -1,20 +1,23 @@
 //! `fobd serve`: the server.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use fobd_drivers::transport::Bus;
 use fobd_drivers::transport::hid::HidBus;
 use fobd_drivers::transport::pcsc::PcscBus;
+use fobd_drivers::transport::trace::Trace;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::init::location;
 use super::system_clock::SystemClock;
 use crate::app::App;
-use crate::devices::handle::Devices;
+use crate::devices::handle::{Deadlines, Devices};
 use crate::http::peer::Proxies;
 use crate::http::tls::{self, Files, Identity};
 use crate::http::{self, Limits, Listener, Protection};
@@ -63,6 +66,10 @@ pub struct ServeArgs {
     /// Speaks plain HTTP, but only to proxies in these networks, and believes what they say of their clients
     #[arg(long, value_name = "NETWORK[,NETWORK]", conflicts_with_all = ["tls", "tls_cert", "tls_key"])]
     pub behind_proxy: Option<Proxies>,
+    /// Write what crosses the wires to devices into this file, without secrets: of most exchanges only header, length
+    /// and status
+    #[arg(long, value_name = "FILE")]
+    pub trace_device: Option<PathBuf>,
     /// Never waits for the disk: for tests that must see this fail
     #[arg(long, hide = true)]
     pub unsafe_no_sync: bool,
@@ -100,7 +107,8 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         );
     }
     let buses: Vec<Arc<dyn Bus>> = vec![Arc::new(PcscBus), Arc::new(HidBus::new())];
-    let devices = Devices::start(buses, fobd_drivers::DRIVERS);
+    let trace = args.trace_device.as_deref().map(trace_into).transpose()?;
+    let devices = Devices::start_with(buses, fobd_drivers::DRIVERS, Deadlines::default(), trace);
     let app = App::start(store, devices, clock).await?;
     if let Some(url) = &args.public_url {
         let _ = app.public_url.set(url.clone());
@@ -151,4 +159,12 @@ fn protection(args: &ServeArgs) -> anyhow::Result<Protection> {
         }
     };
     Ok(Protection::Tls(Identity::load(files)?))
+}
+
+/// A trace in a file that only its owner reads, behind what is there.
+fn trace_into(path: &Path) -> anyhow::Result<Arc<Trace>> {
+    let file = File::options().append(true).create(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("cannot write the trace {}", path.display()))?;
+    tracing::warn!(file = %path.display(), "what crosses the wires to devices is written down");
+    Ok(Trace::new(Box::new(file)))
 }

@@ -17,6 +17,7 @@ use fobd_drivers::error::{Error, ProgramError, SlotState};
 use fobd_drivers::token::{
     Attendant, Driver, LockCode, MovingFactor, Passcode, SlotConfig, SlotId, SlotInfo, Token, Unattended,
 };
+use fobd_drivers::transport::trace::Trace;
 use fobd_drivers::transport::{Bus, TransportError};
 use tokio::sync::{oneshot, watch};
 
@@ -67,17 +68,18 @@ impl Devices {
     /// Starts to watch the buses and to open what is plugged in.
     #[must_use]
     pub fn start(buses: Vec<Arc<dyn Bus>>, drivers: &'static [&'static dyn Driver]) -> Self {
-        Self::start_with(buses, drivers, Deadlines::default())
+        Self::start_with(buses, drivers, Deadlines::default(), None)
     }
 
-    /// As [`Devices::start`], with other deadlines.
+    /// As [`Devices::start`], with other deadlines, and with a trace of what crosses the wires.
     #[must_use]
     pub fn start_with(
         buses: Vec<Arc<dyn Bus>>,
         drivers: &'static [&'static dyn Driver],
         deadlines: Deadlines,
+        trace: Option<Arc<Trace>>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(&buses, drivers));
+        let shared = Arc::new(Shared::new(&buses, drivers, trace));
         for (index, bus) in buses.into_iter().enumerate() {
             let name = bus.name();
             let watcher = Watcher { shared: Arc::clone(&shared), index, bus };

@@ -97,7 +97,7 @@ fn start(world: &Arc<World>) -> Devices {
 
 fn hasty(world: &Arc<World>) -> Devices {
     let short = Duration::from_millis(400);
-    Devices::start_with(vec![world.bus()], world.drivers(), Deadlines { plain: short, touch: short })
+    Devices::start_with(vec![world.bus()], world.drivers(), Deadlines { plain: short, touch: short }, None)
 }
 
 /// Waits until the list fits.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use fobd_drivers::token::Driver;
+use fobd_drivers::transport::trace::Trace;
 use fobd_drivers::transport::{Bus, Candidate};
 use tokio::sync::watch;
 
@@ -21,6 +22,8 @@ use super::{DeviceError, DeviceId};
 /// The middle of it all.
 pub(super) struct Shared {
     pub(super) drivers: &'static [&'static dyn Driver],
+    /// Where what crosses the wires is written down.
+    pub(super) trace: Option<Arc<Trace>>,
     state: Mutex<State>,
     /// Counts changes of the list, for those who wait for one.
     revision: watch::Sender<u64>,
@@ -38,10 +41,15 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(buses: &[Arc<dyn Bus>], drivers: &'static [&'static dyn Driver]) -> Self {
+    pub(super) fn new(
+        buses: &[Arc<dyn Bus>],
+        drivers: &'static [&'static dyn Driver],
+        trace: Option<Arc<Trace>>,
+    ) -> Self {
         let registry = Registry::new(buses.iter().map(|bus| bus.name()));
         Self {
             drivers,
+            trace,
             state: Mutex::new(State { registry, queues: HashMap::new() }),
             revision: watch::Sender::new(0),
             listener: OnceLock::new(),

@@ -220,7 +220,11 @@ impl Worker {
         reach: &mut Option<Reach>,
     ) -> Result<Option<Box<dyn Token>>, Error> {
         let connection = self.bus.open(&self.candidate).map_err(Error::Transport)?;
-        *reach = Some(Reach::of(&connection));
+        *reach = Some(Reach::of(&self.candidate, &connection));
+        let connection = match &self.shared.trace {
+            Some(trace) => trace.wrap(driver.name(), driver.disclosure(), &self.candidate, connection),
+            None => connection,
+        };
         driver.open(&self.candidate, connection)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A server adds them when it starts; whoever wants others (more digits, another time step) makes them there.
 //!
-//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2, `FT` Feitian, `NKP`
-//! Nitrokey Pro and what speaks like it.
+//! The codes are ours; nobody else's clients name them. `YK` YubiKey, `OK` OnlyKey, `T2` Token2, `FT` Feitian, `NK`
+//! Nitrokey and what is built like one.
 
 use crate::token::{Algorithm, Kind};
 
@@ -50,8 +50,10 @@ pub const PRODUCTS: &[Product] = &[
     totp("pinplus", "T2/PIN-TOTP", "Token2 PIN+ TOTP"),
     hotp("feitian", "FT/HOTP", "Feitian or HyperFIDO HOTP"),
     totp("feitian", "FT/TOTP", "Feitian TOTP"),
-    hotp("nkpro", "NKP/HOTP", "Nitrokey Pro, Storage or Librem Key, HOTP"),
-    totp("nkpro", "NKP/TOTP", "Nitrokey Pro, Storage or Librem Key, TOTP"),
+    hotp("nk3", "NK/3-HOTP", "Nitrokey 3 HOTP"),
+    totp("nk3", "NK/3-TOTP", "Nitrokey 3 TOTP"),
+    hotp("nkpro", "NK/PRO-HOTP", "Nitrokey Pro HOTP"),
+    totp("nkpro", "NK/PRO-TOTP", "Nitrokey Pro TOTP"),
 ];
 
 #[cfg(test)]
@@ -61,8 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_driver_has_a_product_and_every_product_a_driver() {
-        let drivers: HashSet<&str> = crate::DRIVERS.iter().map(|driver| driver.name()).collect();
+    fn every_driver_that_programs_has_a_product_and_every_product_a_driver() {
+        // Nobody but its maker knows how to write a seed into it.
+        let programs_nothing = ["slim"];
+        let drivers: HashSet<&str> = crate::DRIVERS
+            .iter()
+            .map(|driver| driver.name())
+            .filter(|name| !programs_nothing.contains(name))
+            .collect();
         let programmed: HashSet<&str> = PRODUCTS.iter().map(|product| product.driver).collect();
         assert_eq!(programmed, drivers);
         let codes: HashSet<&str> = PRODUCTS.iter().map(|product| product.codes).collect();

@@ -65,7 +65,7 @@ fn vendors() -> Vec<(String, u16, String)> {
     for model in MODELS {
         if let Sight::Hid { vendor, products, .. } = model.sight {
             let (names, ids) = vendors.entry(vendor).or_default();
-            names.insert(format!("{} {}", model.maker, model.model));
+            names.insert(model.full_name());
             ids.extend(products);
         }
     }

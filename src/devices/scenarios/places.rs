@@ -148,6 +148,18 @@ fn a_copy_in_a_field_makes_a_key_in_a_port_ambiguous() {
 }
 
 #[test]
+fn a_usb_key_whose_card_looks_like_one_in_a_field_is_still_one_key() {
+    let world = World::new();
+    world.plug_with("/dev/hidraw0", tells("1"), obliging());
+    world.plug_with("nfc? No: Nitrokey Nitrokey 3", tells("1"), obliging());
+    let devices = start(&world);
+    runtime().block_on(devices.swept());
+    assert_eq!(states(&devices), [("fake:1".to_owned(), DeviceState::Ready)]);
+    assert_eq!(devices.list()[0].interfaces.len(), 2);
+    devices.stop();
+}
+
+#[test]
 fn sixteen_hid_tokens_work_at_once_and_one_that_waits_for_a_touch_delays_no_other() {
     let world = World::new();
     let (on_call, gate, heard) = gated();
