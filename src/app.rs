@@ -1,5 +1,6 @@
 //! Everything that lives as long as the server. Nothing else is global.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::access::login::Logins;
 use crate::devices::handle::Devices;
+use crate::model::scope::Scope;
 use crate::otp::policy::Policy;
 use crate::otp::repeats::RepeatKey;
 use crate::otp::time::Clock;
@@ -19,10 +21,15 @@ use crate::store::Store;
 /// How long a stop waits for what is under way at a device. A touch takes its time.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// The running server, without its sockets.
+/// The running server, without its sockets, as somebody sees it.
 pub struct App {
-    /// The database.
+    /// The database, as far as it is seen.
     pub store: Store,
+    shared: Arc<Shared>,
+}
+
+/// What is the same for all who see the server.
+pub struct Shared {
     /// What is plugged in.
     pub devices: Devices,
     /// What happens to devices and jobs.
@@ -32,7 +39,7 @@ pub struct App {
     /// What all verifies share.
     pub rules: verify::Rules,
     /// Who is logged in.
-    pub logins: Logins,
+    pub logins: Arc<Logins>,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
@@ -63,9 +70,8 @@ impl App {
             policy: Arc::new(Policy::default()),
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
         };
-        let logins = Logins::new(random::bytes()?);
-        Ok(Arc::new(Self {
-            store,
+        let logins = Arc::new(Logins::new(random::bytes()?));
+        let shared = Shared {
             devices,
             events,
             clock,
@@ -73,7 +79,23 @@ impl App {
             logins,
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
-        }))
+        };
+        Ok(Arc::new(Self { store, shared: Arc::new(shared) }))
+    }
+
+    /// The same server for a caller who sees only a part of its inventory.
+    #[must_use]
+    pub fn seen_by(self: &Arc<Self>, scope: &Scope) -> Arc<Self> {
+        if scope.is_all() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { store: self.store.seen_by(scope), shared: Arc::clone(&self.shared) })
+    }
+
+    /// The same server with all of its inventory: for work that a caller has started and the server finishes.
+    #[must_use]
+    pub fn whole(&self) -> Arc<Self> {
+        Arc::new(Self { store: self.store.whole(), shared: Arc::clone(&self.shared) })
     }
 
     /// Runs work to its end even if the request that started it goes away.
@@ -93,5 +115,13 @@ impl App {
         }
         self.devices.stop();
         self.store.stop();
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
     }
 }

@@ -17,6 +17,7 @@ pub mod error;
 mod events;
 pub mod init;
 pub mod job;
+pub mod operator;
 mod output;
 #[cfg(test)]
 mod playback;
@@ -94,6 +95,10 @@ pub enum Command {
     Product(Noun<catalogue::ProductCommand>),
     /// Repositories: stocks of tokens.
     Repository(Noun<catalogue::RepositoryCommand>),
+    /// Operators: who may call the API.
+    Operator(Noun<operator::OperatorCommand>),
+    /// Clients of OAuth 2.0: programs that act as an operator.
+    Client(Noun<operator::ClientCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
     /// Call any method of the API.
@@ -172,6 +177,8 @@ impl Command {
             Self::Domain(noun) => &noun.globals,
             Self::Product(noun) => &noun.globals,
             Self::Repository(noun) => &noun.globals,
+            Self::Operator(noun) => &noun.globals,
+            Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Call(verb) => &verb.globals,
         }
@@ -186,6 +193,8 @@ impl Command {
             Self::Domain(noun) => noun.command.run(session),
             Self::Product(noun) => noun.command.run(session),
             Self::Repository(noun) => noun.command.run(session),
+            Self::Operator(noun) => noun.command.run(session),
+            Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Call(verb) => verb.args.run(session),
         }

@@ -2,6 +2,7 @@
 
 mod caller;
 mod events;
+mod identity;
 mod listener;
 pub mod peer;
 mod serve;
@@ -55,6 +56,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
     Router::new()
         .merge(api)
+        .merge(identity::routes(&app))
         // A look at the head, as previews take it, would spend the link and hand out nothing.
         .route("/provision/{link}", get(provision).head(|| async { StatusCode::METHOD_NOT_ALLOWED }))
         .route("/openrpc.json", get(|| async { Json(openrpc::document()) }))
@@ -129,7 +131,7 @@ async fn rpc(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match jsonrpc::answer(&Context { app, caller }, &body).await {
+    match jsonrpc::answer(&Context::new(&app, caller), &body).await {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(answer) if jsonrpc::is_forbidden(&answer) => {
             (StatusCode::FORBIDDEN, Json(answer)).into_response()
@@ -148,7 +150,7 @@ async fn das5_call(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    let answer = das5::answer(Context { app, caller }, &format!("{object}/{verb}"), &body).await;
+    let answer = das5::answer(Context::new(&app, caller), &format!("{object}/{verb}"), &body).await;
     if das5::is_forbidden(&answer) {
         return (StatusCode::FORBIDDEN, Json(answer)).into_response();
     }

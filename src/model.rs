@@ -2,4 +2,5 @@
 
 pub mod id;
 pub mod role;
+pub mod scope;
 pub mod status;

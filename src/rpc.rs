@@ -27,10 +27,18 @@ use crate::app::App;
 /// Who asks, and whom.
 #[derive(Clone)]
 pub struct Context {
-    /// The server.
-    pub app: Arc<App>,
+    /// The server, as the caller sees it.
+    app: Arc<App>,
     /// The caller.
-    pub caller: Caller,
+    caller: Caller,
+}
+
+impl Context {
+    /// What a caller asks of the server, of which it sees what its scope holds.
+    #[must_use]
+    pub fn new(app: &Arc<App>, caller: Caller) -> Self {
+        Self { app: app.seen_by(&caller.scope), caller }
+    }
 }
 
 /// What a method answers. The envelopes differ in how they say it.

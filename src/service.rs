@@ -4,6 +4,7 @@ pub mod assign;
 pub mod batch;
 pub mod catalogue;
 pub mod chunks;
+pub mod client;
 pub mod create;
 pub mod delete;
 pub mod device;
@@ -15,14 +16,17 @@ pub mod import;
 pub mod inventory;
 pub mod job;
 pub mod lifecycle;
+pub mod operator;
 pub mod pin;
 pub mod program;
 pub mod random;
 pub mod reset;
+pub mod session;
 pub mod set;
 pub mod shown;
 mod slots;
 pub mod sync;
+pub mod user_token;
 pub mod verify;
 
 use crate::access::Caller;
@@ -32,7 +36,7 @@ use crate::store::audit;
 impl Caller {
     /// Somebody who holds a link and is otherwise unknown.
     fn by_link() -> Self {
-        Self { name: "(link)".to_owned(), role: Role::Station }
+        Self::without_operator("(link)", Role::Station)
     }
 
     /// Starts an audit row for something this caller did.

@@ -8,9 +8,12 @@
 
 pub mod assignments;
 pub mod audit;
+pub mod bearers;
 pub mod catalogue;
+pub mod clients;
 pub mod directory;
 pub mod downloads;
+mod guard;
 pub mod hot;
 pub mod imports;
 pub mod jobs;
@@ -19,6 +22,7 @@ pub mod operators;
 mod schema;
 pub mod sealing;
 pub mod tokens;
+pub mod user_tokens;
 mod writer;
 
 use std::cell::RefCell;
@@ -35,6 +39,7 @@ pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
 use crate::model::id::JobId;
+use crate::model::scope::{self, Scope};
 use crate::otp::pin::PinKey;
 use crate::otp::time::{Clock, Timestamp};
 
@@ -124,6 +129,12 @@ pub enum StoreError {
     /// The writer has ended.
     #[error("the store is closed")]
     Stopped,
+    /// The row is outside what the caller sees, or gone.
+    #[error("{0} not found")]
+    OutOfScope(&'static str),
+    /// A caller who sees some objects of a kind cannot make new ones, which it would not see.
+    #[error("a caller who is narrowed to some objects of the kind {0} cannot make more of them")]
+    Narrowed(&'static str),
     /// A thread could not be started.
     #[error("no thread: {0}")]
     Thread(std::io::Error),
@@ -180,8 +191,14 @@ impl Location {
     }
 }
 
-/// An open store. Dropping it finishes what is waiting and closes the file.
+/// An open store, as somebody sees it. Dropping the last of its handles finishes what is waiting and closes the file.
+#[derive(Clone)]
 pub struct Store {
+    file: Arc<Opened>,
+    scope: Scope,
+}
+
+struct Opened {
     writer: Writer,
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<jobs::Observer>>,
@@ -222,7 +239,7 @@ impl Store {
         let transaction = connection.transaction()?;
         Vault::create(&transaction, &master)?;
         let vault = Vault::open(&transaction, &master)?;
-        let tx = Tx::new(&transaction, &vault, now);
+        let tx = Tx::new(&transaction, &vault, now, &scope::ALL);
         fill(&tx)?;
         tx.finish()?;
         transaction.commit()?;
@@ -254,13 +271,28 @@ impl Store {
         let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
         let observer = Arc::default();
         let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer))?;
-        Ok(Self { writer, observer, readers, vault, _lock: lock })
+        Ok(Self {
+            file: Arc::new(Opened { writer, observer, readers, vault, _lock: lock }),
+            scope: Scope::default(),
+        })
+    }
+
+    /// The same store for a caller who sees only a part of it. What is outside is neither read nor changed.
+    #[must_use]
+    pub fn seen_by(&self, scope: &Scope) -> Self {
+        Self { file: Arc::clone(&self.file), scope: scope.clone() }
+    }
+
+    /// The same store, all of it: for what the server does of itself.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        self.seen_by(&scope::ALL)
     }
 
     /// Whether changes reach the disk.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.writer.is_healthy()
+        self.file.writer.is_healthy()
     }
 
     /// Saves something of no matter, to find out whether the disk takes changes again after it refused one.
@@ -274,13 +306,13 @@ impl Store {
     /// Whether a change is waiting to be saved right now. Long work takes smaller pieces then.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.writer.waiting() > 0
+        self.file.writer.waiting() > 0
     }
 
     /// The key under which PINs are kept.
     #[must_use]
     pub fn pin_key(&self) -> &PinKey {
-        self.vault.pin_key()
+        self.file.vault.pin_key()
     }
 
     /// Decides and changes hot rows; returns once the change is on the disk.
@@ -288,7 +320,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was changed.
     pub async fn decide<D: hot::Decision>(&self, decision: D) -> Result<D::Reply, StoreError> {
-        self.writer.decide(decision).await
+        self.file.writer.decide(decision, self.scope.clone()).await
     }
 
     /// Runs a change; returns once it is on the disk. An error of the closure undoes all it did.
@@ -303,7 +335,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.writer.work(work).await
+        self.file.writer.work(work, self.scope.clone()).await
     }
 
     /// Reads a consistent state of the file.
@@ -318,11 +350,12 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        let vault = Arc::clone(&self.vault);
+        let readers = Arc::clone(&self.file.readers);
+        let vault = Arc::clone(&self.file.vault);
+        let scope = self.scope.clone();
         // The semaphore is never closed.
-        let _place = self.readers.places.acquire().await.map_err(|_| E::from(StoreError::Stopped))?;
-        tokio::task::spawn_blocking(move || readers.read(&vault, work))
+        let _place = self.file.readers.places.acquire().await.map_err(|_| E::from(StoreError::Stopped))?;
+        tokio::task::spawn_blocking(move || readers.read(&vault, &scope, work))
             .await
             .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
     }
@@ -330,12 +363,12 @@ impl Store {
     /// Says who is told of jobs that were begun or moved on, once their commit stands and before anybody is answered.
     /// Only the first one is; called on the writer's thread, so it must be quick.
     pub fn observe_jobs(&self, observer: jobs::Observer) {
-        let _ = self.observer.set(observer);
+        let _ = self.file.observer.set(observer);
     }
 
     /// Finishes what is waiting and closes the file.
     pub fn stop(&self) {
-        self.writer.stop();
+        self.file.writer.stop();
     }
 }
 
@@ -360,6 +393,7 @@ impl Readers {
     fn read<T, E: From<StoreError>>(
         &self,
         vault: &Vault,
+        scope: &Scope,
         work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -374,17 +408,26 @@ impl Readers {
         let outcome = {
             let transaction =
                 connection.unchecked_transaction().map_err(|error| E::from(StoreError::from(error)))?;
-            work(&Reader { connection: &transaction, vault })
+            work(&Reader { connection: &transaction, vault, scope })
         };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         outcome
     }
 }
 
-/// A consistent view of the file.
+/// A consistent view of the file, as far as a caller sees it.
 pub struct Reader<'c> {
     connection: &'c Connection,
     vault: &'c Vault,
+    scope: &'c Scope,
+}
+
+impl<'c> Reader<'c> {
+    /// The same view without a scope, to see what is taken by others.
+    #[must_use]
+    pub fn whole(&self) -> Reader<'c> {
+        Reader { connection: self.connection, vault: self.vault, scope: &scope::ALL }
+    }
 }
 
 impl Reader<'_> {
@@ -410,9 +453,9 @@ pub struct Tx<'c> {
 }
 
 impl<'c> Tx<'c> {
-    fn new(connection: &'c Connection, vault: &'c Vault, now: Timestamp) -> Self {
+    fn new(connection: &'c Connection, vault: &'c Vault, now: Timestamp, scope: &'c Scope) -> Self {
         Self {
-            reader: Reader { connection, vault },
+            reader: Reader { connection, vault, scope },
             now,
             entries: RefCell::default(),
             moved_jobs: RefCell::default(),
@@ -459,7 +502,8 @@ impl<'c> Tx<'c> {
     fn finish(self) -> Result<Vec<jobs::Row>, StoreError> {
         self.count_added()?;
         audit::append(self.reader.connection, self.now, &self.entries.into_inner())?;
-        self.moved_jobs.into_inner().into_iter().map(|job| self.reader.job_row(job)).collect()
+        let whole = self.reader.whole();
+        self.moved_jobs.into_inner().into_iter().map(|job| whole.job_row(job)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ mod dependencies;
 mod durability;
 mod events;
 mod formats;
+mod identity;
 mod jobs;
 mod jsonrpc;
 mod keyroost;

@@ -311,7 +311,7 @@ fn the_assignments_of_a_batch_under_way_are_neither_shown_nor_changed() {
 }
 
 fn admin() -> Caller {
-    Caller { name: "admin".to_owned(), role: Role::Admin }
+    Caller::without_operator("admin", Role::Admin)
 }
 
 /// Lets a request get as far as the writer, which is busy, gives the request up there, and lets the writer go on.

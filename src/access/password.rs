@@ -20,6 +20,9 @@ const QUEUE: usize = 32;
 /// Shortest password of an operator, in characters.
 pub const SHORTEST: usize = 12;
 
+/// Longest, in characters.
+pub const LONGEST: usize = 128;
+
 /// A login that was not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins are waiting")]
@@ -57,6 +60,26 @@ impl Passwords {
             argon2().verify_password(password.as_bytes(), hash.as_str()).is_ok()
         });
         Ok(fits.await.unwrap_or(false) && known)
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// [`TooMany`] if the queue is full.
+    pub async fn make(&self, password: Zeroizing<String>) -> Result<String, TooMany> {
+        let _place = self.places.try_acquire().map_err(|_| TooMany)?;
+        let _running = self.running.acquire().await.map_err(|_| TooMany)?;
+        tokio::task::spawn_blocking(move || hash(password.as_bytes())).await.map_err(|_| TooMany)
+    }
+}
+
+/// Why a password cannot be one; none if it can. Length is all that is asked for (NIST SP 800-63B 3.1.1.2).
+#[must_use]
+pub fn problem(password: &str) -> Option<&'static str> {
+    match password.chars().count() {
+        length if length < SHORTEST => Some("must have at least 12 characters"),
+        length if length > LONGEST => Some("must have at most 128 characters"),
+        _ => None,
     }
 }
 

@@ -99,6 +99,12 @@ pub enum CliError {
     /// Two answers should be equal.
     #[error("the two PINs differ")]
     PinsDiffer,
+    /// Two answers should be equal.
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: give a password")]
+    NoRandom,
     /// There is nobody to ask.
     #[error("cannot ask for the {what}: there is no terminal")]
     NoTerminal {
@@ -143,6 +149,8 @@ impl CliError {
             | Self::TooLarge { .. }
             | Self::Empty { .. }
             | Self::PinsDiffer
+            | Self::PasswordsDiffer
+            | Self::NoRandom
             | Self::NoTerminal { .. }
             | Self::Input(_)
             | Self::Parameters(_)

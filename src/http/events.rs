@@ -1,7 +1,8 @@
 //! `GET /rpc/device/events`: server-sent events (HTML Living Standard §9.2).
 //!
 //! A silent stream gets a comment every 15 seconds, so that both ends notice when the other one is gone. At the same
-//! pace it is asked whether the operator still may listen: a stream outlives its login. It ends when the server stops.
+//! pace it is asked whether the operator still may listen: a stream outlives its login. Once the operator was changed,
+//! nothing more is told. It ends when the server stops. A narrowed operator is not told of jobs that it does not see.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::access::Caller;
 use crate::app::App;
 use crate::rpc::streams::DEVICE_EVENTS;
-use crate::service::events::{Event, Follower, Step};
+use crate::service::events::{self, Event, Follower, Step};
 
 /// Longest silence.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -39,6 +40,7 @@ pub(super) async fn device_events(
     let Some(follower) = app.events.follow(last) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many follow already\n").into_response();
     };
+    let app = app.seen_by(&caller.scope);
     let first = Sent::default().retry(RETRY).comment("fobd device/events");
     let stream = Stream { app, caller, follower, first: Some(first), due: Instant::now() + HEARTBEAT };
     let events = unfold(stream, |mut stream| async {
@@ -47,6 +49,12 @@ pub(super) async fn device_events(
     });
     // A proxy that collects answers would hold events back.
     ([("x-accel-buffering", "no")], Sse::new(events)).into_response()
+}
+
+/// What there is to send.
+enum Told {
+    Step(Step),
+    Heartbeat,
 }
 
 /// A stream under way.
@@ -65,26 +73,50 @@ impl Stream {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        let step = match timeout_at(self.due, self.follower.next()).await {
-            Ok(step) if Instant::now() < self.due => step,
-            Ok(step) => {
-                // Events came all the while, which is no reason not to ask.
-                self.is_still_welcome().await.then_some(step)?
+        loop {
+            let step = self.step().await?;
+            if !self.app.logins.is_current(&self.caller) {
+                return None;
             }
-            Err(_) => {
-                return self.is_still_welcome().await.then(|| Sent::default().comment("heartbeat"));
-            }
-        };
-        match step {
-            Step::Event(event) => Some(sent(&event)),
-            Step::Snapshot(reason) => match self.follower.snapshot(&self.app, reason).await {
-                Ok(event) => Some(sent(&event)),
-                Err(error) => {
-                    tracing::warn!(%error, "a stream of events ends early");
-                    None
+            match step {
+                Told::Heartbeat => return Some(Sent::default().comment("heartbeat")),
+                Told::Step(Step::Event(event)) => {
+                    if self.sees(&event).await? {
+                        return Some(sent(&event));
+                    }
                 }
-            },
-            Step::End => None,
+                Told::Step(Step::Snapshot(reason)) => {
+                    return match self.follower.snapshot(&self.app, reason).await {
+                        Ok(event) => Some(sent(&event)),
+                        Err(error) => {
+                            tracing::warn!(%error, "a stream of events ends early");
+                            None
+                        }
+                    };
+                }
+                Told::Step(Step::End) => return None,
+            }
+        }
+    }
+
+    /// Whether an event is about something that the operator sees; none if nobody can tell.
+    async fn sees(&self, event: &Event) -> Option<bool> {
+        if self.caller.scope.is_all() {
+            return Some(true);
+        }
+        events::is_seen(&self.app, event)
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "a stream of events ends early"))
+            .ok()
+    }
+
+    /// What comes next; `None` if the operator may not listen any more.
+    async fn step(&mut self) -> Option<Told> {
+        match timeout_at(self.due, self.follower.next()).await {
+            Ok(step) if Instant::now() < self.due => Some(Told::Step(step)),
+            // Events came all the while, which is no reason not to ask.
+            Ok(step) => self.is_still_welcome().await.then_some(Told::Step(step)),
+            Err(_) => self.is_still_welcome().await.then_some(Told::Heartbeat),
         }
     }
 
@@ -107,6 +139,7 @@ mod tests {
     use super::*;
     use crate::cli::system_clock::SystemClock;
     use crate::devices::handle::Devices;
+    use crate::model::id::OperatorId;
     use crate::model::role::Role;
     use crate::otp::time::{Clock as _, Timestamp};
     use crate::store::{Location, Store, Synchronous};
@@ -123,7 +156,8 @@ mod tests {
 
     /// A stream whose heartbeat is due.
     fn silent(app: &Arc<App>, name: &str, role: Role) -> Stream {
-        let caller = Caller { name: name.to_owned(), role };
+        let caller =
+            Caller { operator: Some(OperatorId(1)), generation: 1, ..Caller::without_operator(name, role) };
         let follower = app.events.follow(Some("0-0")).unwrap();
         Stream { app: Arc::clone(app), caller, follower, first: None, due: Instant::now() }
     }

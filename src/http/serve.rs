@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use super::identity;
 use super::listener::{Listener, Protection};
 use super::peer::{Peer, Proxies};
 use super::router;
@@ -249,6 +250,9 @@ impl Door {
         }
         let _one = self.under_way.one();
         let mut request = request.map(Body::new);
+        if let Some(uri) = identity::sessions::canonical(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         let address = self.proxies.client(peer, request.headers());
         request.extensions_mut().insert(Peer { address, certificate });
         match self.routes.clone().call(request).await {

@@ -39,6 +39,8 @@ ids! {
     AssignmentId = 'a';
     /// A provisioning job.
     JobId = 'j';
+    /// A client of OAuth 2.0.
+    ClientId = 'c';
     /// An operator: somebody who may call the API.
     OperatorId = 'o';
 }

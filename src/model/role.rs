@@ -29,6 +29,8 @@ pub enum Permission {
     DeviceProgram,
     /// Let a device tell the passcode of a credential: the power to log in as its user.
     DeviceCalculate,
+    /// See, make and change operators, and what lets programs in.
+    OperatorManage,
 }
 
 /// What an operator is.

@@ -6,6 +6,7 @@ mod assignment;
 mod auth;
 mod device;
 mod directory;
+mod operator;
 mod token;
 
 use schemars::JsonSchema;
@@ -22,6 +23,7 @@ pub(super) use self::assignment::*;
 pub(super) use self::auth::*;
 pub(super) use self::device::*;
 pub(super) use self::directory::*;
+pub(super) use self::operator::*;
 pub(super) use self::token::*;
 
 /// A text that is wiped when it is dropped.
@@ -159,6 +161,7 @@ by_object! {
     product ProductGet ProductSet ProductChangeAttrs ProductDelete;
     repository RepositoryGet RepositorySet RepositoryChangeAttrs RepositoryDelete;
     token TokenGet TokenSet TokenChangeAttrs TokenOnly;
+    operator OperatorGet OperatorSet OperatorChangeAttrs OperatorOnly;
 }
 
 /// `"id": "t1"` and `"token": {..}` name the same thing; one of them must be there.

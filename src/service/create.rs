@@ -278,12 +278,13 @@ pub(super) fn refuse_taken_by_another(
 ) -> Result<(), Error> {
     let conditions: Vec<Condition> =
         named.iter().map(|(path, value)| Condition::equal(path, (*value).into())).collect();
-    match objects::find_one(tx.reader(), object, &conditions) {
+    match objects::find_one(&tx.reader().whole(), object, &conditions) {
         Err(FindError::None(_)) => Ok(()),
         Ok(found) if found == id => Ok(()),
         Ok(_) | Err(FindError::Ambiguous(_)) => {
             let (_, first) = named.first().copied().unwrap_or_default();
-            Err(Error::new(Kind::Exists, format!("there is a {} `{first}` already", object.name)))
+            let article = if object.name.starts_with(['a', 'o']) { "an" } else { "a" };
+            Err(Error::new(Kind::Exists, format!("there is {article} {} `{first}` already", object.name)))
         }
         Err(error) => Err(error.into()),
     }

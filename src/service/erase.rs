@@ -41,13 +41,13 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
     app.spawn(async move {
         let erased = async {
             let job = begin(&server, &by, &device.id, &slot.to_string()).await?;
-            run(&server, &by, job, device.id, slot, unlock).await?;
+            run(&server.whole(), &by, job, device.id, slot, unlock).await?;
             Ok::<_, Error>(job)
         };
         let _ = done.send(erased.await);
     });
     let id = finished.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
-    job::show(app, id).await
+    job::show_own(app, id).await
 }
 
 /// Writes the job down.

@@ -128,6 +128,12 @@ kinds! {
     JobState = 1080, "job.state";
     /// The passcode does not prove the new credential.
     NotProven = 1081, "job.not_proven";
+    /// No such operator.
+    OperatorNotFound = 1090, "operator.not_found";
+    /// Without it there would be no admin left who is let in.
+    LastAdmin = 1091, "operator.last_admin";
+    /// No such client of OAuth 2.0.
+    ClientNotFound = 1092, "client.not_found";
 }
 
 /// Longest message, in characters.
@@ -195,6 +201,8 @@ impl Error {
             "repository" => Kind::RepositoryNotFound,
             "tokenAssignment" => Kind::AssignmentNotFound,
             "job" => Kind::JobNotFound,
+            "operator" => Kind::OperatorNotFound,
+            "client" => Kind::ClientNotFound,
             "device" => Kind::DeviceNotFound,
             _ => Kind::TokenNotFound,
         };
@@ -216,6 +224,16 @@ impl From<StoreError> for Error {
         if error.is_passing() {
             tracing::warn!(%error, "the store refused");
             return Self::new(Kind::Unavailable, "the server cannot save changes right now: try again later");
+        }
+        match error {
+            StoreError::OutOfScope(object) => return Self::not_found(object),
+            StoreError::Narrowed(object) => {
+                let text = format!(
+                    "you see some objects of the kind {object} only, so you cannot make more of them"
+                );
+                return Self::new(Kind::Forbidden, text);
+            }
+            _ => {}
         }
         if matches!(error, StoreError::TooSlow) {
             let advice = "the search takes too long: narrow it by serial, status or product";

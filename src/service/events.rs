@@ -19,6 +19,7 @@ use super::shown::{AttachedShown, DetachedShown, SnapshotShown, TouchShown};
 use super::{device, job, random};
 use crate::app::App;
 use crate::devices::events::{DeviceEvent, Listener};
+use crate::model::id::{self, JobId};
 use crate::store::jobs::Row;
 
 /// Most events kept.
@@ -237,10 +238,27 @@ impl Follower {
                 Ok::<_, Error>(jobs.map(|job| reader.job_row(job)).collect::<Result<Vec<_>, _>>()?)
             })
             .await?;
-        let (devices, jobs) = (device::shown(&devices, &buses), rows.iter().map(job::shown).collect());
+        // Those of tokens that the follower does not see are not there.
+        let jobs = rows.iter().filter(|row| !row.is_null()).map(job::shown).collect();
+        let devices = device::shown(&devices, &buses);
         let data = json!(SnapshotShown { reason, devices, jobs }).to_string().into();
         Ok(Event { id: self.events.id(self.next - 1), name: "snapshot", data })
     }
+}
+
+/// Whether the store that `app` has shows what an event is about: a job is seen by who sees its token.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn is_seen(app: &App, event: &Event) -> Result<bool, Error> {
+    if event.name != "job" {
+        return Ok(true);
+    }
+    let told: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
+    let Some(job) = told["job"].as_str().and_then(|text| id::from_wire(JobId::LETTER, text)) else {
+        return Ok(false);
+    };
+    app.store.read(move |reader| Ok(!reader.job_row(JobId(job))?.is_null())).await
 }
 
 #[cfg(test)]

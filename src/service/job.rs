@@ -13,14 +13,23 @@ use crate::model::id::{JobId, TokenId};
 use crate::model::status::JobState;
 use crate::otp::credential::{Credential, Kind as Otp};
 use crate::otp::passcode::Passcode;
-use crate::store::{Reader, Tx};
+use crate::store::{Reader, Store, Tx};
 
 /// Shows a job.
 ///
 /// # Errors
 /// [`Kind::JobNotFound`].
 pub async fn show(app: &App, job: JobId) -> Result<Json, Error> {
-    let row = app.store.read(move |reader| Ok::<_, Error>(reader.job_row(job)?)).await?;
+    show_in(&app.store, job).await
+}
+
+/// Shows a job to who has just started it: one without a token belongs to no scope.
+pub(super) async fn show_own(app: &App, job: JobId) -> Result<Json, Error> {
+    show_in(&app.store.whole(), job).await
+}
+
+async fn show_in(store: &Store, job: JobId) -> Result<Json, Error> {
+    let row = store.read(move |reader| Ok::<_, Error>(reader.job_row(job)?)).await?;
     if row.is_null() { Err(Error::not_found("job")) } else { Ok(json!(shown(&row))) }
 }
 

@@ -78,8 +78,10 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     let taken: Vec<String> =
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();
+    let store = app.store.clone();
+    // What the caller may start, the server finishes, whatever becomes of the caller's scope.
     let run = Run {
-        app: Arc::clone(app),
+        app: app.whole(),
         device: device.id.clone(),
         capabilities: info.capabilities.clone(),
         unlock,
@@ -91,7 +93,7 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     // From here on it runs by itself: a caller that goes away while the job is saved must not leave one behind that
     // nobody works on.
     app.spawn(async move {
-        let saved = run.app.store.write(move |tx| reserve(tx, &by, &device, &info, &request, &taken)).await;
+        let saved = store.write(move |tx| reserve(tx, &by, &device, &info, &request, &taken)).await;
         match saved {
             Ok(reserved) => {
                 let _ = told.send(Ok(reserved.job));
@@ -104,5 +106,5 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     let id = reserved.await.map_err(|_| Error::new(Kind::Internal, "the job ended early"))??;
     // Without an answer in time the caller asks again by `job/get`.
     let _ = tokio::time::timeout(wait, finished).await;
-    job::show(app, id).await
+    job::show_own(app, id).await
 }

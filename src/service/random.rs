@@ -1,5 +1,9 @@
 //! Random bytes from the operating system: secrets, salts, passwords.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
 use super::error::{Error, Kind};
 use crate::otp::algorithm::Algorithm;
 use crate::otp::secret::Secret;
@@ -35,13 +39,29 @@ pub fn secret(algorithm: Algorithm, most_bytes: usize) -> Result<Secret, Error> 
 /// # Errors
 /// [`Kind::Internal`] if the system gives no random bytes.
 pub fn password() -> Result<String, Error> {
+    letters(24)
+}
+
+/// Makes a text of that many letters and digits (5.95 bits each).
+///
+/// # Errors
+/// [`Kind::Internal`] if the system gives no random bytes.
+pub fn letters(length: usize) -> Result<String, Error> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut text = String::new();
-    while text.len() < 24 {
+    let mut text = String::with_capacity(length + 32);
+    while text.len() < length {
         // Bytes that would favour some letters are thrown away.
         let fair = bytes::<32>()?.into_iter().filter(|byte| *byte < 248);
         text.extend(fair.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])));
-        text.truncate(24);
     }
+    text.truncate(length);
     Ok(text)
+}
+
+/// Makes a token of 256 bits that may stand in an address.
+///
+/// # Errors
+/// [`Kind::Internal`] if the system gives no random bytes.
+pub fn token() -> Result<Zeroizing<String>, Error> {
+    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes::<32>()?)))
 }

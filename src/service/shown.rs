@@ -268,3 +268,16 @@ pub struct TouchShown {
     /// Its id.
     pub(super) device: String,
 }
+
+/// A new client of OAuth 2.0.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct ClientShown<'a> {
+    /// Its id.
+    pub(super) id: String,
+    /// What it names itself at `/das5/rest/oauth/token`: its name.
+    pub(super) client_id: &'a str,
+    /// Its secret, shown this once.
+    pub(super) client_secret: &'a str,
+}

@@ -52,6 +52,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if it is assigned to that user already.
     pub fn insert_assignment(&self, assignment: &NewAssignment) -> Result<AssignmentId, StoreError> {
+        self.guard(assignment.token)?;
+        self.guard(assignment.user)?;
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO assignments (token_id, user_id, status, priority, is_owner, import_id, created_ms,
              updated_ms) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?6)",
@@ -71,6 +73,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such assignment.
     pub fn put_pin(&self, assignment: AssignmentId, pin: Option<&PinRecord>) -> Result<(), StoreError> {
+        self.guard(assignment)?;
         let mut put = self.connection().prepare_cached(
             "UPDATE assignments SET pin_salt = ?2, pin_mac = ?3, updated_ms = ?4, last_change_pin_ms = ?4,
              must_change_pin = 0 WHERE id = ?1",
@@ -84,6 +87,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such assignment.
     pub fn delete_assignment(&self, assignment: AssignmentId) -> Result<(), StoreError> {
+        self.guard(assignment)?;
         let mut delete = self.connection().prepare_cached("DELETE FROM assignments WHERE id = ?1")?;
         one_row(delete.execute([assignment.0])?)
     }
@@ -97,6 +101,7 @@ impl Tx<'_> {
         assignment: AssignmentId,
         changes: &AssignmentChanges,
     ) -> Result<(), StoreError> {
+        self.guard(assignment)?;
         let connection = self.connection();
         let mut update = connection.prepare_cached(
             "UPDATE assignments SET status = coalesce(?2, status), priority = coalesce(?3, priority),
@@ -135,6 +140,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such assignment, or the user has that token already.
     pub fn move_assignment(&self, assignment: AssignmentId, token: TokenId) -> Result<(), StoreError> {
+        self.guard(assignment)?;
+        self.guard(token)?;
         let mut update = self
             .connection()
             .prepare_cached("UPDATE assignments SET token_id = ?2, updated_ms = ?3 WHERE id = ?1")?;
@@ -204,6 +211,17 @@ impl Reader<'_> {
         let mut select =
             self.connection.prepare_cached("SELECT id FROM assignments WHERE token_id = ?1 ORDER BY id")?;
         let found = select.query_map([token.0], |row| row.get(0).map(AssignmentId))?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The assignments of a user, those of a batch that is under way with them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn assignments_of_user(&self, user: UserId) -> Result<Vec<AssignmentId>, StoreError> {
+        let mut select =
+            self.connection.prepare_cached("SELECT id FROM assignments WHERE user_id = ?1 ORDER BY id")?;
+        let found = select.query_map([user.0], |row| row.get(0).map(AssignmentId))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 

@@ -114,6 +114,7 @@ impl Tx<'_> {
         description: &str,
         parent: Option<RepositoryId>,
     ) -> Result<RepositoryId, StoreError> {
+        self.guard_new(self.reader.scope.repositories().is_some(), &super::objects::REPOSITORY)?;
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO repositories (name, description, parent_id, created_ms) VALUES (?1, ?2, ?3, ?4)",
         )?;
@@ -150,6 +151,7 @@ impl Tx<'_> {
         repository: RepositoryId,
         changes: &RepositoryChanges,
     ) -> Result<(), StoreError> {
+        self.guard(repository)?;
         let connection = self.connection();
         let mut update = connection.prepare_cached(
             "UPDATE repositories SET name = coalesce(?2, name), description = coalesce(?3, description)
@@ -178,6 +180,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such repository, or it is not empty.
     pub fn delete_repository(&self, repository: RepositoryId) -> Result<(), StoreError> {
+        self.guard(repository)?;
         let mut delete = self.connection().prepare_cached("DELETE FROM repositories WHERE id = ?1")?;
         one_row(delete.execute([repository.0])?)
     }

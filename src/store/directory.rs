@@ -73,6 +73,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if the name is taken.
     pub fn insert_domain(&self, domain: &NewDomain) -> Result<DomainId, StoreError> {
+        self.guard_new(self.reader.scope.domains().is_some(), &super::objects::DOMAIN)?;
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO domains (name, name_key, description, created_ms) VALUES (?1, ?2, ?3, ?4)",
         )?;
@@ -85,6 +86,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if the name is taken in its domain.
     pub fn insert_user(&self, user: &NewUser) -> Result<UserId, StoreError> {
+        self.guard(user.domain)?;
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO users (domain_id, login_name, login_key, first_name, last_name, email, mobile, telephone,
              principal_name, status, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -113,6 +115,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such domain, or the name is taken.
     pub fn change_domain(&self, domain: DomainId, changes: &DomainChanges) -> Result<(), StoreError> {
+        self.guard(domain)?;
         let mut update = self.connection().prepare_cached(
             "UPDATE domains SET name = coalesce(?2, name), name_key = coalesce(?3, name_key),
              description = coalesce(?4, description) WHERE id = ?1",
@@ -126,6 +129,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such user, or the login name is taken.
     pub fn change_user(&self, user: UserId, changes: &UserChanges) -> Result<(), StoreError> {
+        self.guard(user)?;
         let mut update = self.connection().prepare_cached(
             "UPDATE users SET login_name = coalesce(?2, login_name), login_key = coalesce(?3, login_key),
              first_name = coalesce(?4, first_name), last_name = coalesce(?5, last_name),
@@ -152,6 +156,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such domain, or it has users.
     pub fn delete_domain(&self, domain: DomainId) -> Result<(), StoreError> {
+        self.guard(domain)?;
         let mut delete = self.connection().prepare_cached("DELETE FROM domains WHERE id = ?1")?;
         one_row(delete.execute([domain.0])?)
     }
@@ -161,6 +166,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such user.
     pub fn delete_user(&self, user: UserId) -> Result<(), StoreError> {
+        self.guard(user)?;
+        for assignment in self.reader().assignments_of_user(user)? {
+            self.guard(assignment)?;
+        }
         let mut delete = self.connection().prepare_cached("DELETE FROM users WHERE id = ?1")?;
         one_row(delete.execute([user.0])?)
     }
@@ -170,6 +179,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such user.
     pub fn clear_user_failures(&self, user: UserId) -> Result<(), StoreError> {
+        self.guard(user)?;
         let mut clear = self.connection().prepare_cached(
             "UPDATE user_states SET failures = 0, locked_until_ms = NULL WHERE user_id = ?1",
         )?;

@@ -19,6 +19,8 @@ impl Tx<'_> {
         user: Option<UserId>,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
+        self.guard(token)?;
+        user.map_or(Ok(()), |user| self.guard(user))?;
         let connection = self.connection();
         connection
             .prepare_cached("DELETE FROM downloads WHERE expires_ms <= ?1")?

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
-use crate::model::id::{AssignmentId, TokenId, UserId};
+use crate::model::id::{AssignmentId, DomainId, RepositoryId, TokenId, UserId};
+use crate::model::scope::Scope;
 use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
 use crate::otp::algorithm::Algorithm;
 use crate::otp::credential::{Credential, Kind, Parameters};
@@ -70,6 +71,8 @@ pub trait Decision: Send + 'static {
 /// A user, as far as a decision sees one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow {
+    /// Where the user belongs.
+    pub domain: DomainId,
     /// Only active users pass.
     pub status: UserStatus,
     /// Failures and lock.
@@ -79,6 +82,8 @@ pub struct UserRow {
 /// A token, as far as a decision sees one.
 #[derive(Clone, Debug)]
 pub struct TokenRow {
+    /// The stock that it is in.
+    pub repository: RepositoryId,
     /// Only active tokens pass.
     pub status: TokenStatus,
     /// The secret and its parameters; none for stock.
@@ -159,6 +164,27 @@ struct Loaded {
 }
 
 impl Rows {
+    /// Lets somebody see the rows that are in a scope; the others are not there meanwhile. The batch holds rows of
+    /// many callers, and a user's tokens come with the user.
+    pub(super) fn seen_by<R>(&mut self, scope: &Scope, look: impl FnOnce(&mut Self) -> R) -> R {
+        if scope.is_all() {
+            return look(self);
+        }
+        let mut users: BTreeMap<_, _> =
+            self.users.extract_if(.., |_, row| !scope.has_domain(row.domain)).collect();
+        let mut tokens: BTreeMap<_, _> =
+            self.tokens.extract_if(.., |_, row| !scope.has_repository(row.repository)).collect();
+        let mut assignments: BTreeMap<_, _> = self
+            .assignments
+            .extract_if(.., |_, row| users.contains_key(&row.user) || tokens.contains_key(&row.token))
+            .collect();
+        let seen = look(self);
+        self.users.append(&mut users);
+        self.tokens.append(&mut tokens);
+        self.assignments.append(&mut assignments);
+        seen
+    }
+
     /// Loads what the decisions of a batch need, in id order.
     pub(super) fn load(
         &mut self,
@@ -209,14 +235,15 @@ impl Rows {
 
     fn load_users(&mut self, connection: &Connection, ids: &BTreeSet<UserId>) -> Result<(), StoreError> {
         let mut select = connection.prepare_cached(
-            "SELECT s.failures, s.locked_until_ms, u.status
+            "SELECT s.failures, s.locked_until_ms, u.status, u.domain_id
              FROM users u JOIN user_states s ON s.user_id = u.id WHERE u.id = ?1",
         )?;
         for &id in ids {
             let found = select
                 .query_row([id.0], |row| {
                     let status = read_text(row, 2, UserStatus::parse)?;
-                    Ok(UserRow { status, throttle: read_throttle(row, 0)? })
+                    let domain = DomainId(row.get(3)?);
+                    Ok(UserRow { domain, status, throttle: read_throttle(row, 0)? })
                 })
                 .optional()?;
             if let Some(row) = found {
@@ -235,7 +262,7 @@ impl Rows {
     ) -> Result<(), StoreError> {
         let mut select = connection.prepare_cached(
             "SELECT s.failures, s.locked_until_ms, s.next_factor, s.drift_steps, s.needs_sync, t.status,
-                    c.secret, c.kind, c.hash, c.digits, c.time_step_seconds
+                    c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.repository_id
              FROM tokens t JOIN token_states s ON s.token_id = t.id
              LEFT JOIN credentials c ON c.token_id = t.id
              WHERE t.id = ?1",
@@ -262,7 +289,8 @@ impl Rows {
             };
             let status = read_text(row, 5, TokenStatus::parse)?;
             self.loaded.tokens.insert(id, (factor, throttle));
-            self.tokens.insert(id, TokenRow { status, credential, factor, throttle });
+            let repository = RepositoryId(row.get(11)?);
+            self.tokens.insert(id, TokenRow { repository, status, credential, factor, throttle });
         }
         Ok(())
     }

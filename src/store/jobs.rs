@@ -123,6 +123,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
     pub fn insert_job(&self, job: &NewJob<'_>) -> Result<JobId, StoreError> {
+        job.token.map_or(Ok(()), |token| self.guard(token))?;
         let connection = self.connection();
         let mut insert = connection.prepare_cached(
             "INSERT INTO jobs (action, token_id, device, slot, state, kind, hash, digits, time_step_seconds,
@@ -240,6 +241,9 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`] if its secret does not open.
     pub fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
+        if !self.scope.is_all() && !objects::sees(self, &objects::JOB, job.0)? {
+            return Ok(None);
+        }
         let mut select = self.connection.prepare_cached(
             "SELECT secret, kind, hash, digits, time_step_seconds, action, token_id, device, slot, state, operator
              FROM jobs WHERE id = ?1",

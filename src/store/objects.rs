@@ -4,6 +4,7 @@
 //! caller names and this table does not know is an error that names it.
 
 mod query;
+mod scope;
 mod tables;
 mod terms;
 
@@ -13,7 +14,9 @@ use serde_json::Value as Json;
 pub use self::query::{
     Condition, FindError, QueryError, Search, explain, find_one, get, imported, search, shows,
 };
-pub use self::tables::{ALL, ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+pub(in crate::store) use self::scope::sees;
+pub use self::scope::{Narrowed, Within};
+pub use self::tables::{ALL, ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;
 
@@ -34,6 +37,8 @@ pub struct Object {
     pub collections: &'static [Collection],
     /// Which rows anybody may see: rows of an unfinished import are invisible.
     visibility: Option<Visibility>,
+    /// What of it a caller sees whose scope is narrowed.
+    narrowed: Narrowed,
     /// A table that counts the rows, and the attributes and links by which it can be asked.
     counted: Option<Counted>,
 }

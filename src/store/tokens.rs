@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::hot::{credential_place, one_row, parameter_columns, read_parameters, read_text, unseal_secret};
 use super::imports::ImportId;
-use super::{Reader, StoreError, Tx};
+use super::{Reader, StoreError, Tx, objects};
 use crate::model::id::{ProductId, RepositoryId, TokenId};
 use crate::model::status::TokenStatus;
 use crate::otp::credential::{Credential, Parameters};
@@ -81,6 +81,7 @@ impl Tx<'_> {
     }
 
     fn insert_with_state(&self, token: &NewToken, next_factor: u64) -> Result<TokenId, StoreError> {
+        self.guard(token.repository)?;
         let mut insert = self.connection().prepare_cached(
             "INSERT INTO tokens (serial, identifier, product_id, repository_id, status, description, exportable,
              import_id, created_ms, updated_ms)
@@ -143,6 +144,7 @@ impl Tx<'_> {
         credential: &Credential,
         next_factor: u64,
     ) -> Result<(), StoreError> {
+        self.guard(token)?;
         self.write_credential(token, credential)?;
         let mut state = self.connection().prepare_cached(
             "UPDATE token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
@@ -169,6 +171,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] also if another token has that place.
     pub fn put_place(&self, token: TokenId, device: &str, slot: &str) -> Result<(), StoreError> {
+        self.guard(token)?;
         let mut put =
             self.connection().prepare_cached("UPDATE tokens SET device = ?2, slot = ?3 WHERE id = ?1")?;
         one_row(put.execute((token.0, device, slot))?)
@@ -180,6 +183,7 @@ impl Tx<'_> {
     /// [`StoreError`] if the file cannot be written.
     pub fn clear_place(&self, device: &str, slot: &str) -> Result<Option<TokenId>, StoreError> {
         let Some(token) = self.reader().token_at(device, slot)? else { return Ok(None) };
+        self.guard(token)?;
         let connection = self.connection();
         connection.prepare_cached("DELETE FROM credentials WHERE token_id = ?1")?.execute([token.0])?;
         let mut clear =
@@ -194,11 +198,13 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such token or repository.
     pub fn change_token(&self, token: TokenId, changes: &TokenChanges) -> Result<(), StoreError> {
+        self.guard(token)?;
         let mut update = self.connection().prepare_cached(
             "UPDATE tokens SET status = coalesce(?2, status), description = coalesce(?3, description),
              repository_id = coalesce(?4, repository_id) WHERE id = ?1",
         )?;
         let status = changes.status.map(TokenStatus::as_str);
+        changes.repository.map_or(Ok(()), |repository| self.guard(repository))?;
         let repository = changes.repository.map(|id| id.0);
         one_row(update.execute((token.0, status, &changes.description, repository))?)?;
         self.touch_token(token)
@@ -209,6 +215,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
     pub fn drop_credential(&self, token: TokenId) -> Result<(), StoreError> {
+        self.guard(token)?;
         self.connection()
             .prepare_cached("DELETE FROM credentials WHERE token_id = ?1")?
             .execute([token.0])?;
@@ -220,6 +227,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such token.
     pub fn confine_token(&self, token: TokenId, confined: bool) -> Result<(), StoreError> {
+        self.guard(token)?;
         let mut update = self.connection().prepare_cached("UPDATE tokens SET confined = ?2 WHERE id = ?1")?;
         one_row(update.execute((token.0, confined))?)?;
         self.touch_token(token)
@@ -230,6 +238,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such token.
     pub fn clear_token_failures(&self, token: TokenId) -> Result<(), StoreError> {
+        self.guard(token)?;
         let mut clear = self.connection().prepare_cached(
             "UPDATE token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
         )?;
@@ -241,6 +250,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if there is no such token.
     pub fn delete_token(&self, token: TokenId) -> Result<(), StoreError> {
+        self.guard(token)?;
+        for assignment in self.reader().assignments_of(token)? {
+            self.guard(assignment)?;
+        }
         let mut delete = self.connection().prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
         one_row(delete.execute([token.0])?)
     }
@@ -284,7 +297,14 @@ impl Reader<'_> {
             .connection
             .prepare_cached("SELECT slot, id, serial FROM tokens WHERE device = ?1 ORDER BY slot")?;
         let rows = select.query_map([device], |row| Ok((row.get(0)?, TokenId(row.get(1)?), row.get(2)?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let mut found = Vec::new();
+        for row in rows {
+            let row: (String, TokenId, String) = row?;
+            if self.scope.is_all() || objects::sees(self, &objects::TOKEN, row.1.0)? {
+                found.push(row);
+            }
+        }
+        Ok(found)
     }
 
     /// The highest number that a token has had.

@@ -21,6 +21,7 @@ use super::hot::{Decision, Keys, Rows};
 use super::jobs::{Observer, Row};
 use super::sealing::Vault;
 use super::{StoreError, Tx, audit};
+use crate::model::scope::Scope;
 use crate::otp::time::{Clock, Timestamp};
 
 /// Requests that may wait for the writer; more are refused, so that a stuck disk does not eat the memory.
@@ -37,7 +38,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 enum Request {
     Decide(Box<dyn AnyDecision>),
-    Work(Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>),
+    Work(Scope, Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>),
     Stop,
 }
 
@@ -56,6 +57,7 @@ trait AnyDecision: Send {
 
 struct Asked<D: Decision> {
     decision: D,
+    scope: Scope,
     reply: oneshot::Sender<Result<D::Reply, StoreError>>,
 }
 
@@ -65,8 +67,8 @@ impl<D: Decision> AnyDecision for Asked<D> {
     }
 
     fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (audit::Entry, Answer) {
-        let Self { decision, reply } = *self;
-        let (value, entry) = decision.decide(rows, now);
+        let Self { decision, scope, reply } = *self;
+        let (value, entry) = rows.seen_by(&scope, |rows| decision.decide(rows, now));
         // A caller that went away does not undo what was decided.
         (entry, Box::new(move |stands| drop(reply.send(stands.map(|()| value)))))
     }
@@ -127,16 +129,21 @@ impl Writer {
         self.healthy.load(Ordering::Acquire)
     }
 
-    pub(super) async fn decide<D: Decision>(&self, decision: D) -> Result<D::Reply, StoreError> {
+    pub(super) async fn decide<D: Decision>(
+        &self,
+        decision: D,
+        scope: Scope,
+    ) -> Result<D::Reply, StoreError> {
         let _waiting = Waiting::new(&self.waiting);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Decide(Box::new(Asked { decision, reply })))?;
+        self.send(Request::Decide(Box::new(Asked { decision, scope, reply })))?;
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
     pub(super) async fn work<T, E>(
         &self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+        scope: Scope,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -144,16 +151,18 @@ impl Writer {
     {
         let _waiting = Waiting::new(&self.waiting);
         let (reply, answer) = oneshot::channel::<Result<T, E>>();
-        let request = Request::Work(Box::new(move |tx| {
+        let work = Box::new(move |tx: &Tx<'_>| {
             let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
                 .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
             WorkDone {
                 keep: outcome.is_ok(),
                 // Without its commit not even a refusal stands: it may rest on a change of the same batch.
-                answer: Box::new(move |stands| drop(reply.send(stands.map_err(E::from).and(outcome)))),
+                answer: Box::new(move |stands: Result<(), StoreError>| {
+                    drop(reply.send(stands.map_err(E::from).and(outcome)));
+                }),
             }
-        }));
-        self.send(request).map_err(E::from)?;
+        });
+        self.send(Request::Work(scope, work)).map_err(E::from)?;
         answer.await.map_err(|_| E::from(StoreError::Stopped))?
     }
 
@@ -346,7 +355,9 @@ impl State {
                     }
                     decide(&transaction, &self.vault, &mut self.rows, run, now, answers)
                 }
-                Request::Work(work) => run_work(&transaction, &self.vault, work, now, answers, jobs),
+                Request::Work(scope, work) => {
+                    run_work(&transaction, &self.vault, &scope, work, now, answers, jobs)
+                }
                 Request::Stop => Ok(()),
             };
             failure = outcome.err();
@@ -364,7 +375,7 @@ fn refuse(request: Request, cause: &str) {
         Request::Decide(asked) => asked.refuse(StoreError::NotCommitted(cause.to_owned())),
         // Dropping the work drops its reply, and the caller reads that as a writer that is gone; both mean
         // that nothing was changed.
-        Request::Work(_) | Request::Stop => {}
+        Request::Work(..) | Request::Stop => {}
     }
 }
 
@@ -393,13 +404,14 @@ fn decide(
 fn run_work(
     connection: &Connection,
     vault: &Vault,
+    scope: &Scope,
     work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
     now: Timestamp,
     answers: &mut Vec<Answer>,
     jobs: &mut Vec<Row>,
 ) -> Result<(), StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
-    let tx = Tx::new(connection, vault, now);
+    let tx = Tx::new(connection, vault, now, scope);
     let done = work(&tx);
     answers.push(done.answer);
     if done.keep {

@@ -80,6 +80,40 @@ impl Client {
         request.header("Authorization", &self.authorization).header("Content-Type", content_type).send(body)
     }
 
+    /// A client that sends that `Authorization` header.
+    pub fn with_authorization(base: &str, authorization: &str) -> Self {
+        Self { authorization: authorization.to_owned(), ..Self::new(base) }
+    }
+
+    /// Sends any request; returns status and text. Without an `Authorization` header of its own.
+    pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let sent = if body.is_empty() {
+            self.agent.run(request.body(()).expect("a request"))
+        } else {
+            self.agent.run(request.body(body.to_owned()).expect("a request"))
+        };
+        let mut answer = sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("a text"))
+    }
+
+    /// The same with the client's own `Authorization` header.
+    pub fn raw_as(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let mut all = vec![("Authorization", self.authorization.as_str())];
+        all.extend(headers);
+        self.raw(method, path, &all, body)
+    }
+
+    /// Whether the server knows who this is.
+    pub fn is_let_in(&self) -> bool {
+        let (status, _) = self.post("/rpc", "{}").expect("an answer");
+        assert!(status == 200 || status == 401, "status {status}");
+        status == 200
+    }
+
     /// Gets a page; returns status and text.
     pub fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {
         let mut answer = self.agent.get(format!("{}{path}", self.base)).call()?;

@@ -6,15 +6,17 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, auth, device, directory, job, token};
+use super::super::handlers::{assignment, auth, device, directory, job, operator, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
 use crate::service::catalogue::products;
 use crate::service::error::Kind;
-use crate::service::shown::{CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown};
-use crate::store::objects::{ASSIGNMENT, DOMAIN, JOB, PRODUCT, REPOSITORY, TOKEN, USER};
+use crate::service::shown::{
+    ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
+};
+use crate::store::objects::{ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
 
 /// The id of the product that the example makes: behind those that come with the program and two of the test's world.
 fn next_product() -> String {
@@ -416,4 +418,59 @@ methods! {
         "slot": "fobd:87654321", "token": {"id": "t22", "serial": "87654321"}, "error": null, "operator": "admin",
         "dateCreated": "2026-01-01T00:00:00Z", "lastUpdated": "2026-01-01T00:00:00Z"
     }
+
+    "operator/create", OperatorManage, operator::create, Create<OperatorAttrs> => Made(&OPERATOR);
+    "Makes an operator: a person or a program that may call the API." [Exists, DomainNotFound, RepositoryNotFound]
+    {
+        "attrs": {
+            "name": "berlin.desk", "role": "helpdesk", "password": "a long text of their own",
+            "domains": [{"name": "example.com"}], "repositories": [{"name": "Berlin"}]
+        },
+        "return": ["name", {"domains": [{"elements": ["name"]}]}]
+    } =>
+    {"id": "o6", "name": "berlin.desk", "domains": {"elements": [{"name": "example.com"}]}}
+
+    "operator/get", OperatorManage, operator::get, OperatorGet => Shown(&OPERATOR);
+    "Shows one operator." [OperatorNotFound]
+    {"operator": {"name": "berlin.desk"}, "return": ["role", "disabled", "allDomains"]} =>
+    {"role": "helpdesk", "disabled": false, "allDomains": false}
+
+    "operator/set", OperatorManage, operator::set, OperatorSet => Empty;
+    "Changes role or scope of an operator; its sessions and tokens end." [OperatorNotFound, DomainNotFound, RepositoryNotFound, LastAdmin]
+    {"operator": {"name": "berlin.desk"}, "attrs": {"role": "auditor", "repositories": null}} => {}
+
+    "operator/search", OperatorManage, operator::search, SearchParams => Rows(&OPERATOR);
+    "Searches operators." []
+    {"match": [["role", "=", "admin"]], "return": ["id", "name"]} =>
+    {"total": 1, "rows": [{"id": "o1", "name": "admin"}]}
+
+    "operator/setPassword", OperatorManage, operator::set_password, OperatorSetPassword => Empty;
+    "Gives an operator another password; its sessions and tokens end." [OperatorNotFound]
+    {"operator": {"name": "berlin.desk"}, "attrs": {"password": "another text of their own"}} => {}
+
+    "operator/disable", OperatorManage, operator::disable, OperatorOnly => Empty;
+    "Lets an operator in no more; its sessions and tokens end." [OperatorNotFound, LastAdmin]
+    {"operator": {"name": "berlin.desk"}} => {}
+
+    "operator/enable", OperatorManage, operator::enable, OperatorOnly => Empty;
+    "Lets an operator in again." [OperatorNotFound]
+    {"operator": {"name": "berlin.desk"}} => {}
+
+    "operator/delete", OperatorManage, operator::delete, OperatorOnly => Empty;
+    "Removes an operator, with its sessions, tokens and clients." [OperatorNotFound, LastAdmin]
+    {"operator": {"name": "berlin.desk"}} => {}
+
+    "client/create", OperatorManage, operator::create_client, ClientCreate => typed_result::<ClientShown<'_>>();
+    "Makes a client of OAuth 2.0 that acts as an operator; its secret is shown this once." [OperatorNotFound, Exists]
+    {"attrs": {"name": "vpn.gateway", "operator": {"name": "verifier"}}} =>
+    {"id": "c1", "clientId": "vpn.gateway", "clientSecret": "…"}
+
+    "client/search", OperatorManage, operator::search_clients, SearchParams => Rows(&CLIENT);
+    "Searches clients of OAuth 2.0." []
+    {"return": ["name", "operator.name"]} =>
+    {"total": 1, "rows": [{"name": "vpn.gateway", "operator.name": "verifier"}]}
+
+    "client/delete", OperatorManage, operator::delete_client, ClientOnly => Empty;
+    "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
+    {"client": {"name": "vpn.gateway"}} => {}
 }

@@ -7,8 +7,10 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension as _, params_from_iter};
 use serde_json::{Map, Value as Json};
 
+use super::scope;
 use super::terms::Term;
 use super::{Attribute, Collection, Kind, Object, Visibility};
+use crate::model::scope::{ALL, Scope};
 use crate::store::imports::ImportId;
 use crate::store::{Reader, StoreError};
 
@@ -142,7 +144,7 @@ pub fn find_one(
     object: &'static Object,
     conditions: &[Condition],
 ) -> Result<i64, FindError> {
-    let mut select = Select::new(object);
+    let mut select = Select::new(object, reader.scope);
     select.conditions(reader, conditions)?;
     let sql = format!("SELECT {}.id {} LIMIT 2", select.alias, select.tail());
     let mut statement = reader.connection.prepare_cached(&sql).map_err(QueryError::from)?;
@@ -165,7 +167,7 @@ pub fn get(
     id: i64,
     wanted: &[Json],
 ) -> Result<Json, QueryError> {
-    let mut select = Select::new(object);
+    let mut select = Select::new(object, reader.scope);
     let shape = select.shape(wanted)?;
     select.terms.push(Term::fixed(format!("{}.id = ?1", select.alias)));
     let sql = format!("SELECT {} {}", select.columns(), select.tail());
@@ -188,7 +190,7 @@ pub fn imported(
     wanted: &[Json],
     page: std::ops::Range<u64>,
 ) -> Result<Vec<Json>, QueryError> {
-    let mut select = Select::new(object);
+    let mut select = Select::new(object, reader.scope);
     let shape = select.shape(wanted)?;
     select.terms.push(Term::fixed(format!("{}.import_id = ?1", select.alias)));
     let sql = format!(
@@ -248,7 +250,7 @@ struct Page {
 
 impl Page {
     fn plan(reader: &Reader<'_>, object: &'static Object, search: &Search) -> Result<Self, QueryError> {
-        let mut select = Select::new(object);
+        let mut select = Select::new(object, reader.scope);
         select.conditions(reader, &search.conditions)?;
         let total_sql = select.total();
         let total: i64 = reader
@@ -294,7 +296,7 @@ enum Way {
 /// # Errors
 /// [`QueryError`] if `wanted` names what the object does not have.
 pub fn shows(object: &'static Object, wanted: &[Json], kind: &'static Object) -> Result<bool, QueryError> {
-    let mut select = Select::new(object);
+    let mut select = Select::new(object, &ALL);
     let shape = select.shape(wanted)?;
     if select.linked.contains(kind.name) {
         return Ok(true);
@@ -320,20 +322,32 @@ pub(super) struct Select {
     pub(super) asked: Vec<String>,
     /// Kinds of objects that paths led to.
     linked: BTreeSet<&'static str>,
+    /// What the caller sees.
+    scope: Scope,
 }
 
 impl Select {
-    pub(super) fn new(object: &'static Object) -> Self {
+    /// A statement about the objects that this scope holds: there is no other way to begin one.
+    pub(super) fn new(object: &'static Object, scope: &Scope) -> Self {
+        let alias = object.name.to_owned();
+        let seen = scope::condition(object, &alias, scope).map(Term::of_scope);
         Self {
             asked: Vec::new(),
             linked: BTreeSet::new(),
             object,
-            alias: object.name.to_owned(),
+            alias,
             joins: BTreeMap::new(),
             columns: Vec::new(),
-            terms: Vec::new(),
+            terms: seen.into_iter().collect(),
             values: Vec::new(),
+            scope: scope.clone(),
         }
+    }
+
+    /// FROM and WHERE for the row with the id `?1`, whether or not it is published.
+    pub(super) fn tail_by_id(mut self) -> String {
+        self.terms.push(Term::fixed(format!("{}.id = ?1", self.alias)));
+        self.tail_of(self.object.table, None, Way::Narrow)
     }
 
     fn columns(&self) -> String {
@@ -412,11 +426,15 @@ impl Select {
                 QueryError::UnknownAttribute { object: self.object.name, attribute: path.to_owned() }
             })?;
             let joined = format!("{alias}_{}", link.name);
-            let clause = format!(
+            let mut clause = format!(
                 " LEFT JOIN {} {joined} ON {joined}.id = {}",
                 link.target.table,
                 link.column.replace("{}", &alias)
             );
+            // What is outside the scope is not there, whoever refers to it.
+            if let Some(seen) = scope::condition(link.target, &joined, &self.scope) {
+                let _ = write!(clause, " AND {seen}");
+            }
             self.joins.insert(joined.clone(), clause);
             // Told without the path, which may be as long as the request.
             bounded(self.joins.len(), MOST_LINKS, "the paths of a request", "links to other objects")?;
@@ -501,7 +519,7 @@ impl Select {
         let elements = inner.iter().find_map(|item| item.get("elements")).ok_or(RETURN_FORM)?;
         let elements = elements.as_array().ok_or(RETURN_FORM)?.clone();
         // Told now what is wrong with it, and not only once a row is found.
-        Select::new(collection.target).shape(&elements)?;
+        Select::new(collection.target, &ALL).shape(&elements)?;
         shape.collections.push((name.to_owned(), collection, elements));
         Ok(())
     }
@@ -570,7 +588,7 @@ impl Shape {
         (id, mut object): (i64, Map<String, Json>),
     ) -> Result<Json, QueryError> {
         for (name, collection, wanted) in &self.collections {
-            let mut select = Select::new(collection.target);
+            let mut select = Select::new(collection.target, reader.scope);
             let shape = select.shape(wanted)?;
             select.terms.push(Term::fixed(collection.condition.replace("{}", &select.alias)));
             let sql = format!(

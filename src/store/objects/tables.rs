@@ -1,7 +1,7 @@
 //! The objects of the API and where their attributes are kept. Secrets, PINs and sealed values have no entry
 //! here, so no request can ask for them.
 
-use super::{Attribute, Collection, Counted, Extra, Kind, Link, Object, Visibility};
+use super::{Attribute, Collection, Counted, Extra, Kind, Link, Narrowed, Object, Visibility, Within};
 
 const fn attribute(name: &'static str, column: &'static str, kind: Kind, about: &'static str) -> Attribute {
     Attribute { name, about, kind, column, extra: None, by_prefix: false }
@@ -35,7 +35,8 @@ const fn few(link: Link) -> Link {
 }
 
 /// Every kind of object, in the order of the documentation.
-pub static ALL: &[&Object] = &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB];
+pub static ALL: &[&Object] =
+    &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB, &OPERATOR, &CLIENT];
 
 /// Rows of an unfinished import are there and must not be seen.
 const PUBLISHED: Option<Visibility> = Some(Visibility {
@@ -75,6 +76,7 @@ pub static DOMAIN: Object = Object {
     links: &[],
     collections: &[],
     visibility: None,
+    narrowed: Narrowed::By(&[Within::Domain("{}.id")]),
     counted: None,
 };
 
@@ -135,6 +137,7 @@ pub static USER: Object = Object {
         },
     ],
     visibility: None,
+    narrowed: Narrowed::By(&[Within::Domain("{}.domain_id")]),
     counted: None,
 };
 
@@ -180,6 +183,7 @@ pub static PRODUCT: Object = Object {
     links: &[],
     collections: &[],
     visibility: None,
+    narrowed: Narrowed::Not,
     counted: None,
 };
 
@@ -203,6 +207,7 @@ pub static REPOSITORY: Object = Object {
         condition: "{}.parent_id = ?1",
     }],
     visibility: None,
+    narrowed: Narrowed::By(&[Within::Repository("{}.id")]),
     counted: None,
 };
 
@@ -323,6 +328,7 @@ pub static TOKEN: Object = Object {
         },
     ],
     visibility: PUBLISHED,
+    narrowed: Narrowed::By(&[Within::Repository("{}.repository_id")]),
     counted: Some(Counted {
         table: "token_counts",
         condition: "{}.import_id = 0",
@@ -398,6 +404,7 @@ pub static ASSIGNMENT: Object = Object {
     ],
     collections: &[],
     visibility: PUBLISHED,
+    narrowed: Narrowed::By(&[Within::UserOfDomain("{}.user_id"), Within::TokenOfRepository("{}.token_id")]),
     counted: None,
 };
 
@@ -426,5 +433,69 @@ pub static JOB: Object = Object {
     links: &[link("token", "{}.token_id", &TOKEN, "Its token.")],
     collections: &[],
     visibility: None,
+    narrowed: Narrowed::By(&[Within::TokenOfRepository("{}.token_id")]),
+    counted: None,
+};
+
+/// `operator`.
+pub static OPERATOR: Object = Object {
+    name: "operator",
+    about: "A person or a program that may call the API.",
+    letter: 'o',
+    table: "operators",
+    attributes: &[
+        attribute("id", "{}.id", Kind::Id('o'), "Id, `o` and a number."),
+        attribute("name", "{}.name", Kind::Text, "Name to log in with; unique."),
+        attribute("role", "{}.role", Kind::Text, "`admin`, `helpdesk`, `auditor`, `verifier` or `station`."),
+        attribute("disabled", "{}.disabled", Kind::Bool, "Whether it is let in no more."),
+        attribute(
+            "allDomains",
+            "{}.all_domains",
+            Kind::Bool,
+            "Whether it sees the users of all domains; if not, those of `domains`.",
+        ),
+        attribute(
+            "allRepositories",
+            "{}.all_repositories",
+            Kind::Bool,
+            "Whether it sees the tokens of all repositories; if not, those of `repositories`.",
+        ),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
+    ],
+    links: &[],
+    collections: &[
+        Collection {
+            name: "domains",
+            about: "The domains that it is narrowed to.",
+            target: &DOMAIN,
+            condition: "{}.id IN (SELECT domain_id FROM operator_domains WHERE operator_id = ?1)",
+        },
+        Collection {
+            name: "repositories",
+            about: "The repositories that it is narrowed to.",
+            target: &REPOSITORY,
+            condition: "{}.id IN (SELECT repository_id FROM operator_repositories WHERE operator_id = ?1)",
+        },
+    ],
+    visibility: None,
+    narrowed: Narrowed::Away,
+    counted: None,
+};
+
+/// `client`.
+pub static CLIENT: Object = Object {
+    name: "client",
+    about: "A program that gets its tokens by OAuth 2.0 and acts as an operator.",
+    letter: 'c',
+    table: "clients",
+    attributes: &[
+        attribute("id", "{}.id", Kind::Id('c'), "Id, `c` and a number."),
+        attribute("name", "{}.name", Kind::Text, "Its client id in OAuth 2.0; unique."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
+    ],
+    links: &[link("operator", "{}.operator_id", &OPERATOR, "Whom it acts as.")],
+    collections: &[],
+    visibility: None,
+    narrowed: Narrowed::Away,
     counted: None,
 };

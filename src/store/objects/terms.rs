@@ -42,6 +42,11 @@ impl Term {
         Self { narrow: text.clone(), walk: text, exact: true }
     }
 
+    /// What the caller may see. It may serve as a way in, but leaves the rows in an order of its own.
+    pub(super) fn of_scope(text: String) -> Self {
+        Self { exact: false, ..Self::fixed(text) }
+    }
+
     fn of_column(column: &str, comparison: &str) -> Self {
         Self {
             narrow: format!("{column} {comparison}"),
@@ -197,7 +202,7 @@ fn ids_that_fit(
     link: &'static Link,
     conditions: &[Condition],
 ) -> Result<Vec<i64>, QueryError> {
-    let mut select = Select::new(link.target);
+    let mut select = Select::new(link.target, reader.scope);
     select.conditions(reader, conditions)?;
     let sql = format!("SELECT {}.id {} LIMIT {}", select.alias, select.tail(), MOST_LINKED + 1);
     let mut statement = reader.connection.prepare_cached(&sql)?;

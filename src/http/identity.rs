@@ -1,0 +1,43 @@
+//! The ways in beside a password: sessions, user tokens, and tokens of OAuth 2.0.
+
+mod oauth;
+pub(super) mod sessions;
+mod user_tokens;
+mod xml;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+
+use crate::app::App;
+
+/// Largest body: names and passwords.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// Their routes.
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .merge(sessions::routes())
+        .merge(oauth::routes())
+        .merge(user_tokens::routes(app))
+        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+}
+
+/// The media type of a body, without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a client wants XML: it names that, and JSON not before it.
+fn wants_xml(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut types = accepted.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    types.find_map(|name| match name.to_ascii_lowercase().as_str() {
+        "application/json" | "*/*" => Some(false),
+        "application/xml" | "text/xml" => Some(true),
+        _ => None,
+    }) == Some(true)
+}
