@@ -99,10 +99,14 @@ async fn refuse_large_bodies(request: Request, next: Next) -> Response {
 
 /// Waits for the whole body before a handler runs, and not for ever.
 async fn take_whole_body(request: Request, next: Next) -> Response {
+    take_body(request, next, MOST_BODY_BYTES, "a body may hold at most 16 MiB\n").await
+}
+
+async fn take_body(request: Request, next: Next, most: usize, too_large: &'static str) -> Response {
     let (parts, body) = request.into_parts();
-    match timeout(BODY, to_bytes(body, MOST_BODY_BYTES)).await {
+    match timeout(BODY, to_bytes(body, most)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, body.into())).await,
-        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "a body may hold at most 16 MiB\n").into_response(),
+        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, too_large).into_response(),
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response(),
     }
 }

@@ -107,6 +107,7 @@ impl ScopeArgs {
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum OperatorCommand {
     /// List operators.
+    #[command(after_help = "Example:\n  fobd operator list")]
     List {
         #[command(flatten)]
         page: PageArgs,
@@ -144,6 +145,7 @@ pub enum OperatorCommand {
         all_repositories: bool,
     },
     /// Give an operator another password. Its sessions and tokens end.
+    #[command(after_help = "Example:\n  fobd operator password berlin.desk --ask-password")]
     Password {
         /// Its name.
         name: String,
@@ -151,16 +153,19 @@ pub enum OperatorCommand {
         password: PasswordArgs,
     },
     /// Let an operator in no more. Its sessions and tokens end.
+    #[command(after_help = "Example:\n  fobd operator disable berlin.desk")]
     Disable {
         /// Its name.
         name: String,
     },
     /// Let an operator in again.
+    #[command(after_help = "Example:\n  fobd operator enable berlin.desk")]
     Enable {
         /// Its name.
         name: String,
     },
     /// Remove an operator with its clients.
+    #[command(after_help = "Example:\n  fobd operator remove berlin.desk")]
     Remove {
         /// Its name.
         name: String,
@@ -171,6 +176,7 @@ pub enum OperatorCommand {
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ClientCommand {
     /// List clients of OAuth 2.0.
+    #[command(after_help = "Example:\n  fobd client list")]
     List {
         #[command(flatten)]
         page: PageArgs,
@@ -185,6 +191,7 @@ pub enum ClientCommand {
         acts_as: String,
     },
     /// Remove a client. Its tokens end.
+    #[command(after_help = "Example:\n  fobd client remove vpn.gateway")]
     Remove {
         /// Its client id.
         name: String,

@@ -7,9 +7,11 @@ mod xml;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::{Router, middleware};
 
 use crate::app::App;
 
@@ -22,7 +24,13 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(sessions::routes())
         .merge(oauth::routes())
         .merge(user_tokens::routes(app))
+        .layer(middleware::from_fn(take_whole_body))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+}
+
+/// Waits for the whole body, and not for ever: anybody may send one here.
+async fn take_whole_body(request: Request, next: Next) -> Response {
+    super::take_body(request, next, MOST_BODY_BYTES, "a body may hold at most 64 KiB here\n").await
 }
 
 /// The media type of a body, without its parameters, in lower case.
