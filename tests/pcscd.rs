@@ -399,6 +399,6 @@ fn an_access_code_set_by_ykman_is_asked_for_and_works() {
         bench.client().call("device/slots", params).map_err(|error| error.kind)
     };
     assert_eq!(slots(None), Err("device.locked".to_owned()));
-    assert_eq!(slots(Some("open barley")), Err("device.locked".to_owned()));
+    assert_eq!(slots(Some("open barley")), Err("device.wrong_code".to_owned()));
     assert_eq!(slots(Some("open sesame")), Ok(json!({"total": 0, "rows": []})));
 }
