@@ -13,6 +13,7 @@ pub mod call;
 pub mod catalogue;
 pub mod client;
 pub mod device;
+pub mod doctor;
 pub mod error;
 mod events;
 pub mod init;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 
 use self::ask::{Ask as _, Terminal};
 use self::client::{Client, Endpoint, Trusted};
+use self::device::DeviceCommand;
 use self::error::{CliError, Outcome};
 use self::session::Session;
 
@@ -41,7 +43,7 @@ use self::session::Session;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the passcode was accepted
-  1  the passcode was rejected
+  1  the passcode was rejected; the doctor found something
   2  the command line, a file named in it or an answer to a prompt is wrong
   3  the server or the device refused
   4  the server cannot be reached or is not understood
@@ -82,7 +84,7 @@ pub struct Globals {
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
     /// Devices that are plugged in.
-    Device(Noun<device::DeviceCommand>),
+    Device(Noun<DeviceCommand>),
     /// Jobs: what became of `device program` and `device erase`.
     Job(Noun<job::JobCommand>),
     /// Tokens of the inventory.
@@ -135,6 +137,12 @@ pub fn run(command: &Command) -> ExitCode {
     let globals = command.globals();
     let mut terminal = Terminal;
     let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    // The doctor works without a server, and asks nobody for a password.
+    if let Command::Device(Noun { command: DeviceCommand::Doctor(doctor), .. }) = command
+        && globals.password_file.is_none()
+    {
+        return doctor.run(None, globals.json, &mut out).exit_code();
+    }
     let result = connect(globals, &mut terminal).and_then(|client| {
         let mut session = Session::new(client, &mut out, &mut notes, &mut terminal, globals.json);
         command.run(&mut session)

@@ -1,5 +1,6 @@
 //! Devices and provisioning jobs through the whole server, with emulated keys on a virtual bus.
 
+mod by_hand;
 mod crash;
 mod interfaces;
 mod numbered;

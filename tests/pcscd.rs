@@ -13,7 +13,7 @@ use firmware_fixtures::vpcd::VpcdCard;
 use serde_json::{Value as Json, json};
 
 use crate::support::client::Client;
-use crate::support::program::{Installation, Server, python_tool, run};
+use crate::support::program::{Installation, Server, fobd, python_tool, run};
 use crate::support::{
     alice, alice_is_let_in, eventually, furnish, product, token_is_let_in, wait_for_device,
 };
@@ -115,6 +115,47 @@ fn a_trace_tells_what_crossed_the_wire_and_no_secret() {
     let hex: String = secret.iter().map(|byte| format!("{byte:02X}")).collect();
     assert_eq!(hex.len(), 40);
     assert!((0..=hex.len() - 8).all(|at| !trace.contains(&hex[at..at + 8])), "{trace}");
+}
+
+#[test]
+fn the_doctor_sees_the_reader_and_what_the_server_sees() {
+    let bench = Bench::start();
+    let doctor = |more: &[&std::ffi::OsStr]| {
+        let mut doctor = fobd();
+        doctor.args(["device", "doctor", "--json", "--server", &bench.client().base]).args(more);
+        let output = doctor.env("PCSCLITE_CSOCK_NAME", bench.pcscd.socket()).output().expect("fobd runs");
+        let told: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+        let rows = told["findings"].as_array().expect("findings").clone();
+        let codes = move |about: String| -> Vec<String> {
+            let of_it = rows.iter().filter(|row| row["about"] == about.as_str());
+            of_it.map(|row| row["code"].as_str().expect("a code").to_owned()).collect()
+        };
+        (output.status.code(), codes)
+    };
+    let password = bench.installation.password_file();
+    let (code, codes) = doctor(&["--password-file".as_ref(), password.as_ref()]);
+    assert_eq!(codes(format!("reader {}", bench.reader())), ["card_ready"]);
+    assert_eq!(codes(format!("{DEVICE} in the server")), ["server_sees"]);
+    assert_eq!(code, Some(0));
+    let (reader, pcscd) = (bench.reader(), bench.pcscd.socket().to_owned());
+    bench.inserted.remove();
+    // Without a password nobody is asked, and without pcscd nobody answers.
+    let empty = eventually("an empty reader", || {
+        let output = fobd().args(["device", "doctor"]).env("PCSCLITE_CSOCK_NAME", &pcscd).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.contains(&format!("note reader {reader}: no card is in it\n")).then_some(text)
+    });
+    assert!(!empty.contains("in the server"), "{empty}");
+    let output = fobd()
+        .args(["device", "doctor"])
+        .env("PCSCLITE_CSOCK_NAME", "/nonexistent")
+        .output()
+        .expect("fobd runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("note pcscd: it is not running") && text.contains("-> sudo apt install pcscd"),
+        "{text}"
+    );
 }
 
 #[test]

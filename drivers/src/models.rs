@@ -15,6 +15,7 @@
 
 pub mod products;
 pub mod udev;
+pub mod usb;
 
 use crate::transport::{Candidate, HidCandidate};
 use crate::ykotp;
@@ -207,7 +208,8 @@ pub fn is_contactless(atr: &[u8]) -> bool {
 
 /// Whether the reader is the key itself, told by its name.
 ///
-/// Then its card is reached by USB whatever its answer to reset looks like. Those of Nitrokey 3, Solo 2 and others look like answers that NFC readers make up.
+/// Then its card is reached by USB whatever its answer to reset looks like: those of Nitrokey 3, Solo 2 and others look
+/// like answers that NFC readers make up.
 #[must_use]
 pub fn is_key_itself(candidate: &Candidate) -> bool {
     let Candidate::Card { reader, .. } = candidate else { return false };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::ask::{AccessCodeArgs, PinArgs};
+use super::doctor::DoctorArgs;
 use super::error::{CliError, Outcome};
 use super::output::{self, Column, column};
 use super::selector::{self, Product, User};
@@ -54,6 +55,8 @@ pub enum DeviceCommand {
         after_help = "Example:\n  fobd device watch --json | jq -r 'select(.event == \"touch\").data.device'"
     )]
     Watch,
+    /// Say why each token can or cannot be reached from this machine, and what to do.
+    Doctor(DoctorArgs),
     /// Let a device compute a passcode. An HOTP slot counts on.
     #[command(after_help = "Example:\n  fobd device calculate ykoath:12345678 acme-7")]
     Calculate {
@@ -136,6 +139,7 @@ impl DeviceCommand {
             }
             Self::Program(args) => args.run(session),
             Self::Watch => events::watch(session),
+            Self::Doctor(doctor) => Ok(session.examine(doctor)),
             Self::Calculate { device, slot, access_code } => {
                 let method = "device/calculate";
                 let params = params(device, Some(slot), access_code)?;

@@ -14,6 +14,8 @@ pub enum Outcome {
     Rejected,
     /// A job goes on in the server.
     Unfinished,
+    /// Something is in the way of a device.
+    Trouble,
 }
 
 impl Outcome {
@@ -22,7 +24,7 @@ impl Outcome {
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Done => 0,
-            Self::Rejected => 1,
+            Self::Rejected | Self::Trouble => 1,
             Self::Unfinished => 6,
         })
     }

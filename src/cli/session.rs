@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::Ask;
 use super::client::{Client, ClientError};
+use super::doctor::DoctorArgs;
 use super::error::{CliError, Outcome};
 use super::events::{Ear, Heard};
 use super::output::{self, Column};
@@ -50,6 +51,11 @@ impl<'a> Session<'a> {
     /// The way to the server.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Looks at this machine, and at what the server sees.
+    pub(crate) fn examine(&mut self, doctor: &DoctorArgs) -> Outcome {
+        doctor.run(Some(&*self.client), self.json, self.out)
     }
 
     /// Listens to the server, if that is wanted and possible.

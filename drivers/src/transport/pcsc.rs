@@ -12,6 +12,7 @@
 //! command in flight can be interrupted. Deadlines are for the caller, whose worker thread it is.
 
 mod failure;
+pub mod readers;
 mod t0;
 
 use std::ffi::CString;
