@@ -21,10 +21,10 @@ use fobd_drivers::token::{
 use fobd_drivers::transport::{Bus, Candidate};
 
 /// The secret of RFC 4226 and RFC 6238; each hash uses as much of it as its output is long.
-const SECRET: &[u8] = b"1234567890123456789012345678901234567890123456789012345678901234";
+pub(crate) const SECRET: &[u8] = b"1234567890123456789012345678901234567890123456789012345678901234";
 
 /// Another secret.
-const OTHER_SECRET: &[u8] = &[b'o'; SECRET.len()];
+pub(crate) const OTHER_SECRET: &[u8] = &[b'o'; SECRET.len()];
 
 /// When tokens are programmed: 2023-11-14T22:13:20Z.
 pub(crate) const NOW: u64 = 1_700_000_000;
@@ -170,11 +170,6 @@ pub(crate) fn secret(algorithm: Algorithm) -> &'static [u8] {
         Algorithm::Sha256 => &SECRET[..32],
         Algorithm::Sha512 => SECRET,
     }
-}
-
-/// Every secret that the suite writes into tokens.
-pub(crate) fn secrets() -> [&'static [u8]; 2] {
-    [SECRET, OTHER_SECRET]
 }
 
 /// A credential that this token can hold.
