@@ -1,6 +1,6 @@
 //! `fobd device doctor`: why each known token can or cannot be reached, and what to do.
 //!
-//! [`collect`] looks (sysfs, device nodes, pcscd, processes, a server if one runs) and changes nothing; [`diagnose`]
+//! `collect` looks (sysfs, device nodes, pcscd, processes, a server if one runs) and changes nothing; `diagnose`
 //! judges what was found, and is pure. Permissions are those of whoever runs it: to learn what a server may, run it as
 //! the server's user. Of a server it asks only what `device/list` tells.
 

@@ -7,7 +7,7 @@
 //!
 //! A candidate is a place: a reader with a card, or an interface of a USB device. It gets a number when it is
 //! attached, never reused. Reports about a number that has left are dropped: they come from a worker that has not
-//! yet noticed. A place holds a token for each driver that opened there; [`list`] makes devices of places.
+//! yet noticed. A place holds a token for each driver that opened there; `list` makes devices of places.
 
 mod list;
 

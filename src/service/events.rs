@@ -1,6 +1,6 @@
 //! What happens to devices and jobs, for those who follow it: a log in memory with a place in it for each follower.
 //!
-//! The log keeps the last events, at most [`MOST_KEPT`] of them and [`MOST_BYTES`] in all; a follower holds nothing but
+//! The log keeps the last events, at most `MOST_KEPT` of them and `MOST_BYTES` in all; a follower holds nothing but
 //! the number of the next one it wants. So a slow follower costs no memory and holds up nobody: when the log has moved
 //! past it, it is told so and gets a snapshot of everything again. An event is numbered within this run of the server,
 //! and its id names the run too: whoever comes back with the id of the last event it saw goes on behind it if the log
