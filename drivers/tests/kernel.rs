@@ -17,5 +17,7 @@ mod kernel {
     mod nitrocli;
     mod nitrokey;
     mod parrot;
+    mod rules;
     mod tokens;
+    mod yubikey;
 }

@@ -1,6 +1,5 @@
 //! A key with a keyboard and a smart card in one USB device, as udevd, libccid and pcscd see it.
 
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -10,27 +9,18 @@ use firmware_fixtures::specimen::{Door, Specimen, Stored};
 use firmware_fixtures::usb::{PluggedIn, UsbDevice};
 use fobd_drivers::DRIVERS;
 use fobd_drivers::error::Error;
-use fobd_drivers::models::{Model, Sight};
 use fobd_drivers::token::{MovingFactor, SlotId, Token, Unattended};
-use fobd_drivers::transport::hid::HidBus;
 use fobd_drivers::transport::pcsc::PcscBus;
 use fobd_drivers::transport::{Bus, Candidate, TransportError, Watch};
 
-use super::guest::{Guest, PULL, Pcscd, at_once, wait, wait_for};
-use super::parrot::{Parrot, keyboard};
+use super::guest::{Guest, PULL, Pcscd, at_once, wait};
+use super::parrot::keyboard;
 use crate::suite::Socket;
 use crate::suite::cases::conformance;
 use crate::suite::sweep::{Depth, sweep};
 
 /// A YubiKey 5 with OTP and CCID.
 const YUBIKEY: (u16, u16) = (0x1050, 0x0405);
-
-const KEYBOARDS: &[Model] = &[Model {
-    maker: "Yubico",
-    model: "YubiKey",
-    driver: "any",
-    sight: Sight::Hid { vendor: YUBIKEY.0, products: &[YUBIKEY.1], usage: (1, 6) },
-}];
 
 /// The card in a key with a keyboard, in a port of the machine.
 struct Key {
@@ -126,20 +116,4 @@ fn a_key_pulled_in_mid_command_is_gone_at_once() {
         assert_eq!(passcode.expose(), ["755224", "287082"][round as usize]);
         assert_eq!(specimen.stored()[0].1.counter, round + 1);
     }
-}
-
-/// A client of another maker, straight on libusb: it takes the interface from the kernel's driver and back.
-#[test]
-fn ykinfo_reads_the_version_by_libusb() {
-    let _guest = Guest::enter();
-    let key = keyboard(YUBIKEY.0, YUBIKEY.1);
-    // Status: version 5.4.3, sequence 1, slot 1 configured (YubiKey OTP application).
-    key.with_chip(|parrot: &mut Parrot| parrot.feature = vec![0, 5, 4, 3, 1, 5, 0, 0]);
-    let bus = HidBus::of_models(KEYBOARDS);
-    let mut watch = bus.watch().unwrap();
-    let _inserted = UsbDevice::of_hid(&key).plug_in().unwrap();
-    wait_for(&mut *watch, 1);
-    let output = Command::new("ykinfo").arg("-v").output().expect("yubikey-personalization is installed");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!((said.trim(), output.status.code()), ("version: 5.4.3", Some(0)), "{output:?}");
 }
