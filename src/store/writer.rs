@@ -435,9 +435,7 @@ impl State {
                     }
                     decide(&transaction, &self.vault, &mut self.rows, run, now, &mut after.answers)
                 }
-                Request::Work(scope, work) => {
-                    run_work(&transaction, &self.vault, &scope, work, now, after)
-                }
+                Request::Work(scope, work) => run_work(&transaction, &self.vault, &scope, work, now, after),
                 Request::Sign(reply) => {
                     after.signatures.push(reply);
                     Ok(Additions { sign: true, ..Additions::default() })
