@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::login::Logins;
@@ -15,11 +16,14 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
-use crate::service::{catalogue, chunks, random, verify};
+use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a stop waits for work in the background.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The running server, without its sockets, as somebody sees it.
 pub struct App {
@@ -44,6 +48,10 @@ pub struct Shared {
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
     tasks: Mutex<JoinSet<()>>,
+    /// Work that lasts as long as the server.
+    keepers: Mutex<JoinSet<()>>,
+    /// Whether those are to end.
+    stopping: watch::Sender<bool>,
 }
 
 impl App {
@@ -79,8 +87,12 @@ impl App {
             logins,
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
+            keepers: Mutex::default(),
+            stopping: watch::Sender::new(false),
         };
-        Ok(Arc::new(Self { store, shared: Arc::new(shared) }))
+        let app = Arc::new(Self { store, shared: Arc::new(shared) });
+        app.keep(audit::indexing::run);
+        Ok(app)
     }
 
     /// The same server for a caller who sees only a part of its inventory.
@@ -96,6 +108,15 @@ impl App {
     #[must_use]
     pub fn whole(&self) -> Arc<Self> {
         Arc::new(Self { store: self.store.whole(), shared: Arc::clone(&self.shared) })
+    }
+
+    /// Starts work that lasts until the server stops and is told when that is.
+    pub fn keep<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>, watch::Receiver<bool>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = work(Arc::clone(self), self.stopping.subscribe());
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
     }
 
     /// Runs work to its end even if the request that started it goes away.
@@ -114,6 +135,16 @@ impl App {
             tracing::warn!("a device did not finish in time; its job is settled at the next start");
         }
         self.devices.stop();
+        // The last head goes out with the last rows.
+        if let Err(error) = self.store.sign_audit().await {
+            tracing::warn!(%error, "the end of the audit log could not be signed");
+        }
+        self.stopping.send_replace(true);
+        let mut keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while keepers.join_next().await.is_some() {} };
+        if tokio::time::timeout(KEEPER_PATIENCE, all).await.is_err() {
+            tracing::warn!("work in the background did not end in time");
+        }
         self.store.stop();
     }
 }

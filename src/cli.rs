@@ -9,6 +9,7 @@
 //! and have none of the client's options.
 
 mod ask;
+pub mod audit;
 pub mod call;
 pub mod catalogue;
 pub mod client;
@@ -43,12 +44,13 @@ use self::session::Session;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the passcode was accepted
-  1  the passcode was rejected; the doctor found something
+  1  the passcode was rejected; the doctor found something; the audit log is not intact
   2  the command line, a file named in it or an answer to a prompt is wrong
   3  the server or the device refused
   4  the server cannot be reached or is not understood
   5  name or password are wrong, or the role does not allow it
-  6  a job goes on in the server, or waits for somebody";
+  6  a job goes on in the server, or waits for somebody
+  7  the audit log is intact, and nothing proves that its end is there";
 
 /// Where the server is and who asks.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,6 +105,8 @@ pub enum Command {
     Client(Noun<operator::ClientCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
+    /// The audit log: search, export, verify, prune.
+    Audit(Noun<audit::AuditCommand>),
     /// Call any method of the API.
     Call(Verb<call::CallArgs>),
 }
@@ -143,11 +147,16 @@ pub fn run(command: &Command) -> ExitCode {
     {
         return doctor.run(None, globals.json, &mut out).exit_code();
     }
-    let result = connect(globals, &mut terminal).and_then(|client| {
+    let offline = match command {
+        Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
+        _ => None,
+    };
+    let online = || {
+        let client = connect(globals, &mut terminal)?;
         let mut session = Session::new(client, &mut out, &mut notes, &mut terminal, globals.json);
         command.run(&mut session)
-    });
-    match result {
+    };
+    match offline.unwrap_or_else(online) {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             output::report(&error, globals.json, &mut notes);
@@ -188,6 +197,7 @@ impl Command {
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
+            Self::Audit(noun) => &noun.globals,
             Self::Call(verb) => &verb.globals,
         }
     }
@@ -204,6 +214,7 @@ impl Command {
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
+            Self::Audit(noun) => noun.command.run(session),
             Self::Call(verb) => verb.args.run(session),
         }
     }

@@ -1,5 +1,6 @@
 //! The HTTP surface: routes, who is calling, and limits. What is asked is decided elsewhere.
 
+mod audit;
 mod caller;
 mod events;
 mod identity;
@@ -50,6 +51,7 @@ pub fn router(app: Arc<App>) -> Router {
             get(events::device_events).head(|| async { StatusCode::METHOD_NOT_ALLOWED }),
         )
         .route("/das5/rest/{object}/{verb}", post(das5_call))
+        .merge(audit::routes())
         .layer(middleware::from_fn(take_whole_body))
         .layer(middleware::from_fn(refuse_large_bodies))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))

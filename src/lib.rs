@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod devices;
 pub mod formats;

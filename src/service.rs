@@ -1,6 +1,7 @@
 //! Use cases, one file per verb. The only room that sees the core, the store and the devices together.
 
 pub mod assign;
+pub mod audit;
 pub mod batch;
 pub mod catalogue;
 pub mod chunks;
@@ -31,7 +32,7 @@ pub mod verify;
 
 use crate::access::Caller;
 use crate::model::role::Role;
-use crate::store::audit;
+use crate::store::audit::Entry;
 
 impl Caller {
     /// Somebody who holds a link and is otherwise unknown.
@@ -40,8 +41,8 @@ impl Caller {
     }
 
     /// Starts an audit row for something this caller did.
-    fn did(&self, action: &'static str) -> audit::Entry {
-        audit::Entry {
+    fn did(&self, action: &'static str) -> Entry {
+        Entry {
             operator: self.name.clone(),
             action,
             token: None,

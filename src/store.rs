@@ -25,7 +25,7 @@ pub mod tokens;
 pub mod user_tokens;
 mod writer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -33,11 +33,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
+use crate::audit::SignedHead;
 use crate::model::id::JobId;
 use crate::model::scope::{self, Scope};
 use crate::otp::pin::PinKey;
@@ -241,7 +242,8 @@ impl Store {
         let vault = Vault::open(&transaction, &master)?;
         let tx = Tx::new(&transaction, &vault, now, &scope::ALL);
         fill(&tx)?;
-        tx.finish()?;
+        let (additions, _) = tx.finish()?;
+        audit::create(&transaction, &vault, now)?.append(&transaction, now, &additions)?;
         transaction.commit()?;
         connection.close().map_err(|(_, error)| error)?;
         std::fs::rename(&unfinished, &path).map_err(at)?;
@@ -268,9 +270,11 @@ impl Store {
         let mut connection = schema::open(&path).map_err(damaged)?;
         let vault = Arc::new(Vault::open(&connection, &master).map_err(damaged)?);
         schema::prepare_writer(&mut connection, &path, synchronous).map_err(damaged)?;
-        let readers = Arc::new(Readers { path, idle: Mutex::default(), places: Semaphore::new(READERS) });
+        let readers =
+            Arc::new(Readers { path: path.clone(), idle: Mutex::default(), places: Semaphore::new(READERS) });
+        let log = audit::open(&mut connection, &vault, clock.now()).map_err(damaged)?;
         let observer = Arc::default();
-        let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer))?;
+        let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log)?;
         Ok(Self {
             file: Arc::new(Opened { writer, observer, readers, vault, _lock: lock }),
             scope: Scope::default(),
@@ -366,6 +370,25 @@ impl Store {
         let _ = self.file.observer.set(observer);
     }
 
+    /// Signs the end of the audit log, unless that is signed already; `None` if the log is empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be saved.
+    pub async fn sign_audit(&self) -> Result<Option<SignedHead>, StoreError> {
+        self.file.writer.sign().await
+    }
+
+    /// Changes how long an audit row may be without a signed head after it; a minute at first.
+    pub fn sign_audit_after(&self, after: Duration) {
+        self.file.writer.sign_after(after);
+    }
+
+    /// Sequence of the newest audit row that is on the disk, each time that changes.
+    #[must_use]
+    pub fn watch_audit(&self) -> watch::Receiver<i64> {
+        self.file.writer.watch()
+    }
+
     /// Finishes what is waiting and closes the file.
     pub fn stop(&self) {
         self.file.writer.stop();
@@ -448,6 +471,8 @@ pub struct Tx<'c> {
     entries: RefCell<Vec<audit::Entry>>,
     /// The jobs that were begun or moved on.
     moved_jobs: RefCell<Vec<JobId>>,
+    /// The newest audit row that is to be given up.
+    cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
 }
@@ -459,6 +484,7 @@ impl<'c> Tx<'c> {
             now,
             entries: RefCell::default(),
             moved_jobs: RefCell::default(),
+            cut: Cell::default(),
             added: RefCell::default(),
         }
     }
@@ -497,13 +523,16 @@ impl<'c> Tx<'c> {
         Ok(self.connection().pragma_update(None, "user_version", version)?)
     }
 
-    /// Writes what was put off to the end of the change: its counts and its audit rows. Returns the jobs that the
-    /// change has moved on, as they stand now.
-    fn finish(self) -> Result<Vec<jobs::Row>, StoreError> {
+    /// Writes what was put off to the end of the change, its counts. Returns what is put off to the end of the commit,
+    /// its audit rows; and the jobs that the change has moved on, as they stand now.
+    fn finish(self) -> Result<(audit::Additions, Vec<jobs::Row>), StoreError> {
         self.count_added()?;
-        audit::append(self.reader.connection, self.now, &self.entries.into_inner())?;
         let whole = self.reader.whole();
-        self.moved_jobs.into_inner().into_iter().map(|job| whole.job_row(job)).collect()
+        let jobs = self.moved_jobs.into_inner().into_iter().map(|job| whole.job_row(job));
+        let jobs = jobs.collect::<Result<_, _>>()?;
+        let additions =
+            audit::Additions { entries: self.entries.into_inner(), cut: self.cut.get(), sign: false };
+        Ok((additions, jobs))
     }
 }
 

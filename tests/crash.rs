@@ -278,6 +278,7 @@ fn a_kill_9_under_load_loses_nothing_acknowledged_and_frees_no_passcode() {
             history.killed.store(true, Ordering::SeqCst);
             server.kill_9();
         });
+        crate::audit::assert_intact(&installation.database());
         // A second crash, somewhere in the start that has to make good for the first.
         let mut starting = installation.spawn();
         std::thread::sleep(Duration::from_millis(random.below(40)));
@@ -290,4 +291,6 @@ fn a_kill_9_under_load_loses_nothing_acknowledged_and_frees_no_passcode() {
     println!("{ROUNDS} crashes, {accepted} passcodes accepted once");
     assert!(accepted > ROUNDS * TOKENS, "the load never got going");
     server.stop();
+    let report = crate::audit::assert_intact(&installation.database());
+    assert_eq!(report.signed, report.last, "the end is signed");
 }

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 mod api;
+mod audit;
 mod clients;
 mod concurrency;
 mod crash;

@@ -153,8 +153,9 @@ impl Bench {
         found["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Details of the audit rows, in their order.
+    /// Details of the audit rows, in their order. Each must follow the one before.
     fn audited(&self) -> Vec<String> {
+        crate::audit::assert_intact(&self.location.database());
         let database = rusqlite::Connection::open(self.location.database()).unwrap();
         let mut select = database.prepare("SELECT detail FROM audit ORDER BY sequence").unwrap();
         let rows = select.query_map([], |row| row.get(0)).unwrap();

@@ -288,6 +288,42 @@ impl Client {
         }
     }
 
+    /// Gets a page and returns what there is to read; `None` if the server has nothing to say.
+    ///
+    /// # Errors
+    /// [`ClientError`]. What breaks off later is an error of the reader.
+    pub fn get(&self, path: &str) -> Result<Option<impl Read + use<>>, ClientError> {
+        let server = || self.endpoint.server.clone();
+        let unreachable =
+            |source: ureq::Error| ClientError::Unreachable { server: server(), source: Box::new(source) };
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.endpoint.server))
+            .header("Authorization", self.authorization.as_str())
+            .call()
+            .map_err(unreachable)?;
+        let (operator, method) = (self.operator.clone(), path.to_owned());
+        match response.status().as_u16() {
+            200 => Ok(Some(response.into_body().into_reader())),
+            204 => Ok(None),
+            401 => Err(ClientError::Unauthorised { server: server(), operator }),
+            403 => Err(ClientError::Forbidden { operator, method }),
+            status @ (429 | 503) => Err(ClientError::Overloaded { server: server(), status }),
+            status => {
+                let body = response.body_mut().read_to_vec().map_err(unreachable)?;
+                let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
+                match (reply["error"].as_i64(), reply["message"].as_str()) {
+                    (Some(code), Some(message)) => {
+                        Err(ClientError::Refused { method, code, message: message.to_owned(), kind: None })
+                    }
+                    _ => {
+                        Err(ClientError::NotUnderstood { server: server(), status, problem: "no such page" })
+                    }
+                }
+            }
+        }
+    }
+
     /// An error object counts with any HTTP status, a result with 200 only.
     fn read(&self, method: &str, status: u16, body: &[u8]) -> Result<Value, ClientError> {
         let server = || self.endpoint.server.clone();

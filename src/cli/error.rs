@@ -16,6 +16,10 @@ pub enum Outcome {
     Unfinished,
     /// Something is in the way of a device.
     Trouble,
+    /// The audit log is not what it was.
+    NotIntact,
+    /// The audit log may have been cut off.
+    NotProven,
 }
 
 impl Outcome {
@@ -24,8 +28,9 @@ impl Outcome {
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Done => 0,
-            Self::Rejected | Self::Trouble => 1,
+            Self::Rejected | Self::Trouble | Self::NotIntact => 1,
             Self::Unfinished => 6,
+            Self::NotProven => 7,
         })
     }
 }
@@ -121,6 +126,29 @@ pub enum CliError {
     /// The parameters of `call` are no JSON.
     #[error("the parameters are not JSON: {0}")]
     Parameters(#[source] serde_json::Error),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What the server sent ends too early.
+    #[error("the answer was cut off")]
+    CutOff,
+    /// A file of the store cannot be used.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A key or a head that was given is none.
+    #[error("{what}: {problem}")]
+    NotAProof {
+        /// The option, or the file.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Somebody said no.
     #[error("not confirmed, nothing was done")]
     NotConfirmed,
@@ -144,8 +172,11 @@ impl CliError {
                 ClientError::Unauthorised { .. } | ClientError::Forbidden { .. } => 5,
             },
             Self::Job { .. } => 3,
-            Self::Reply { .. } => 4,
+            Self::Reply { .. } | Self::CutOff => 4,
             Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Store(_)
+            | Self::NotAProof { .. }
             | Self::NoCertificate { .. }
             | Self::NotText { .. }
             | Self::TooLarge { .. }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use fobd_drivers::transport::Bus;
@@ -22,6 +23,7 @@ use crate::http::peer::Proxies;
 use crate::http::tls::{self, Files, Identity};
 use crate::http::{self, Limits, Listener, Protection};
 use crate::otp;
+use crate::service::audit::outlets::{self, Target};
 use crate::store::{Store, Synchronous, lies_in};
 
 /// Serves the API and drives the tokens that are plugged in.
@@ -70,6 +72,15 @@ pub struct ServeArgs {
     /// and status
     #[arg(long, value_name = "FILE")]
     pub trace_device: Option<PathBuf>,
+    /// File to which each signed head of the audit log is added, as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    pub audit_head_file: Option<PathBuf>,
+    /// How long an audit row may be without a signed head after it, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub audit_head_every: u64,
+    /// Where audit rows and heads are sent by syslog (RFC 5424): udp:HOST:PORT, tcp:HOST:PORT or unix:PATH
+    #[arg(long, value_name = "TARGET")]
+    pub audit_syslog: Option<Target>,
     /// Never waits for the disk: for tests that must see this fail
     #[arg(long, hide = true)]
     pub unsafe_no_sync: bool,
@@ -106,10 +117,16 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
             "the master key lies beside the database: whoever copies the directory has both"
         );
     }
+    store.sign_audit_after(Duration::from_secs(args.audit_head_every));
     let buses: Vec<Arc<dyn Bus>> = vec![Arc::new(PcscBus), Arc::new(HidBus::new())];
     let trace = args.trace_device.as_deref().map(trace_into).transpose()?;
     let devices = Devices::start_with(buses, fobd_drivers::DRIVERS, Deadlines::default(), trace);
     let app = App::start(store, devices, clock).await?;
+    let head_file = args.audit_head_file.clone();
+    app.keep(|app, stopping| outlets::tell_heads(app, head_file, stopping));
+    if let Some(target) = args.audit_syslog.clone() {
+        app.keep(|app, stopping| outlets::send(app, target, stopping));
+    }
     if let Some(url) = &args.public_url {
         let _ = app.public_url.set(url.clone());
     }

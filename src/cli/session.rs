@@ -89,6 +89,16 @@ impl<'a> Session<'a> {
         let _ = self.out.write_all(shown.as_bytes()).and_then(|()| self.out.flush());
     }
 
+    /// Gets a page; `None` if the server has nothing to say.
+    pub(crate) fn get(&self, path: &str) -> Result<Option<impl std::io::Read + use<>>, ClientError> {
+        self.client.get(path)
+    }
+
+    /// Where results go.
+    pub(crate) fn out(&mut self) -> &mut dyn Write {
+        self.out
+    }
+
     /// Prints a result: the text for people, or the JSON.
     pub(crate) fn show(&mut self, result: &Value, text: impl FnOnce(&Value) -> String) -> Outcome {
         let shown = if self.json { format!("{result:#}\n") } else { text(result) };

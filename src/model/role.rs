@@ -31,6 +31,10 @@ pub enum Permission {
     DeviceCalculate,
     /// See, make and change operators, and what lets programs in.
     OperatorManage,
+    /// Read the audit log.
+    AuditRead,
+    /// Take old rows out of the audit log.
+    AuditPrune,
 }
 
 /// What an operator is.
@@ -80,7 +84,8 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead, TokenWrite, Verify,
+            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead, TokenWrite,
+            Verify,
         };
         match self {
             Self::Admin => true,
@@ -88,7 +93,7 @@ impl Role {
                 permission,
                 DirectoryRead | DirectoryWrite | TokenRead | TokenWrite | DeviceRead | DeviceProgram | Verify
             ),
-            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead),
+            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
             Self::Verifier => permission == Verify,
             // A station lends its ports over a surface of its own; the methods are not for it.
             Self::Station => false,
@@ -107,6 +112,13 @@ mod tests {
                 assert_eq!(role.grants(permission), *role == Role::Admin, "{role:?} {permission:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_audit_log_is_read_by_auditor_and_admin_and_pruned_by_the_admin() {
+        let who = |permission| Role::ALL.iter().map(|(role, _)| *role).filter(move |r| r.grants(permission));
+        assert!(who(Permission::AuditRead).eq([Role::Admin, Role::Auditor]));
+        assert!(who(Permission::AuditPrune).eq([Role::Admin]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From typed parameters to use cases. Each handler is a few lines; what it decides belongs elsewhere.
 
 pub(super) mod assignment;
+pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod device;
 pub(super) mod directory;

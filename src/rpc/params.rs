@@ -3,6 +3,7 @@
 //! What all objects share is here; the rest is by object.
 
 mod assignment;
+mod audit;
 mod auth;
 mod device;
 mod directory;
@@ -20,6 +21,7 @@ use crate::service::inventory::{Selector, Which};
 use crate::store::objects::{Condition, Search};
 
 pub(super) use self::assignment::*;
+pub(super) use self::audit::*;
 pub(super) use self::auth::*;
 pub(super) use self::device::*;
 pub(super) use self::directory::*;
@@ -62,7 +64,7 @@ pub(in crate::rpc) struct SearchParams {
     offset: u64,
 }
 
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Order {
     #[default]

@@ -282,9 +282,14 @@ fn open(cipher: &Aes256Gcm, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec
 }
 
 fn random_key() -> Result<KeyBytes, KeyError> {
-    let mut key = KeyBytes::default();
-    getrandom::fill(&mut *key).map_err(KeyError::Random)?;
-    Ok(key)
+    random()
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(&mut *bytes).map_err(KeyError::Random)?;
+    Ok(bytes)
 }
 
 /// Makes the name of a new file or directory durable: the directory it is in has to reach the disk as well.

@@ -8,19 +8,22 @@
 //! panics, fails the whole batch and forgets all memory of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use super::audit::{Additions, Entry, Log, Tail};
 use super::hot::{Decision, Keys, Rows};
 use super::jobs::{Observer, Row};
 use super::sealing::Vault;
-use super::{StoreError, Tx, audit};
+use super::{StoreError, Tx};
+use crate::audit::SignedHead;
 use crate::model::scope::Scope;
 use crate::otp::time::{Clock, Timestamp};
 
@@ -36,9 +39,14 @@ const FOLD_AFTER_PAGES: i32 = 1000;
 /// Sends the answer, once it is known whether the commit stands.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// Who waits for a signed head.
+type Signature = oneshot::Sender<Result<Option<SignedHead>, StoreError>>;
+
 enum Request {
     Decide(Box<dyn AnyDecision>),
     Work(Scope, Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>),
+    /// Signs the end of the audit log.
+    Sign(Signature),
     Stop,
 }
 
@@ -48,10 +56,19 @@ struct WorkDone {
     answer: Answer,
 }
 
+/// What is to be told once it is known whether a commit stands.
+#[derive(Default)]
+struct After {
+    answers: Vec<Answer>,
+    /// Jobs that were begun or moved on.
+    jobs: Vec<Row>,
+    signatures: Vec<Signature>,
+}
+
 /// A [`Decision`] with its way back to the caller.
 trait AnyDecision: Send {
     fn keys(&self) -> Keys;
-    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (audit::Entry, Answer);
+    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (Entry, Answer);
     fn refuse(self: Box<Self>, error: StoreError);
 }
 
@@ -66,7 +83,7 @@ impl<D: Decision> AnyDecision for Asked<D> {
         self.decision.keys()
     }
 
-    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (audit::Entry, Answer) {
+    fn decide(self: Box<Self>, rows: &mut Rows, now: Timestamp) -> (Entry, Answer) {
         let Self { decision, scope, reply } = *self;
         let (value, entry) = rows.seen_by(&scope, |rows| decision.decide(rows, now));
         // A caller that went away does not undo what was decided.
@@ -84,6 +101,9 @@ pub(super) struct Writer {
     healthy: Arc<AtomicBool>,
     /// Requests that wait for their answer.
     waiting: AtomicUsize,
+    /// The newest audit row on the disk.
+    newest: watch::Receiver<i64>,
+    sign_after_ms: Arc<AtomicU64>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -93,6 +113,7 @@ impl Writer {
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
         observer: Arc<OnceLock<Observer>>,
+        log: Log,
     ) -> Result<Self, StoreError> {
         let (requests, waiting) = sync_channel(QUEUE);
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -102,8 +123,12 @@ impl Writer {
             Ok(())
         }))?;
         let healthy = Arc::new(AtomicBool::new(true));
+        let sign_after_ms = log.sign_after_ms();
+        let (newest, watched) = watch::channel(log.newest());
         let state = State {
             connection,
+            log,
+            newest,
             vault,
             clock,
             rows: Rows::default(),
@@ -120,6 +145,8 @@ impl Writer {
             requests,
             healthy,
             waiting: AtomicUsize::new(0),
+            newest: watched,
+            sign_after_ms,
             thread: std::sync::Mutex::new(Some(thread)),
         })
     }
@@ -164,6 +191,24 @@ impl Writer {
         });
         self.send(Request::Work(scope, work)).map_err(E::from)?;
         answer.await.map_err(|_| E::from(StoreError::Stopped))?
+    }
+
+    pub(super) async fn sign(&self) -> Result<Option<SignedHead>, StoreError> {
+        let _waiting = Waiting::new(&self.waiting);
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Sign(reply))?;
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Changes how long an audit row may be without a signed head after it.
+    pub(super) fn sign_after(&self, after: Duration) {
+        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.sign_after_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// The newest audit row on the disk.
+    pub(super) fn watch(&self) -> watch::Receiver<i64> {
+        self.newest.clone()
     }
 
     /// How many requests wait for their answer.
@@ -216,6 +261,8 @@ struct State {
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     rows: Rows,
+    log: Log,
+    newest: watch::Sender<i64>,
     healthy: Arc<AtomicBool>,
     /// Why nothing more is written until a restart.
     broken: Option<String>,
@@ -235,10 +282,19 @@ impl Drop for State {
 impl State {
     fn run(mut self, waiting: &Receiver<Request>) {
         let mut stopping = false;
+        if let Some(entry) = self.log.damage_entry() {
+            self.commit(Vec::new(), Additions { entries: vec![entry], ..Additions::default() });
+        }
         while !stopping {
-            let Ok(first) = waiting.recv() else { break };
             let mut batch = Vec::new();
-            let mut next = Some(first);
+            let mut next = match self.receive(waiting) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sign();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             while let Some(request) = next {
                 match request {
                     Request::Stop => stopping = true,
@@ -247,13 +303,29 @@ impl State {
                 next = if batch.len() < MAX_BATCH && !stopping { waiting.try_recv().ok() } else { None };
             }
             if !batch.is_empty() {
-                self.commit(batch);
+                self.commit(batch, Additions::default());
                 self.fold();
             }
         }
+        self.sign();
         // Leaves one file behind and nothing to replay.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the write-ahead log could not be folded into the database at the end");
+        }
+    }
+
+    /// Waits for a request, but not past the time by which the newest audit rows must have a signed head.
+    fn receive(&self, waiting: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        match self.log.patience(self.clock.now()).filter(|_| self.broken.is_none()) {
+            Some(patience) => waiting.recv_timeout(patience),
+            None => waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Signs the end of the audit log in a commit of its own.
+    fn sign(&mut self) {
+        if self.broken.is_none() {
+            self.commit(Vec::new(), Additions { sign: true, ..Additions::default() });
         }
     }
 
@@ -283,8 +355,8 @@ impl State {
         }
     }
 
-    /// Runs a batch in one transaction and answers everybody in it.
-    fn commit(&mut self, batch: Vec<Request>) {
+    /// Runs a batch in one transaction, with these audit rows first, and answers everybody in it.
+    fn commit(&mut self, batch: Vec<Request>, additions: Additions) {
         if let Some(cause) = &self.broken {
             for request in batch {
                 refuse(request, cause);
@@ -292,18 +364,24 @@ impl State {
             return;
         }
         let now = self.clock.now();
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut jobs = Vec::new();
-        let outcome = self.run_batch(batch, now, &mut answers, &mut jobs);
+        let answers = Vec::with_capacity(batch.len());
+        let mut after = After { answers, ..After::default() };
+        let outcome = self.run_batch(batch, now, additions, &mut after);
+        let After { answers, jobs, signatures } = after;
         match &outcome {
-            Ok(()) => {
+            Ok((tail, _)) => {
                 self.healthy.store(true, Ordering::Release);
+                if let Some(tail) = tail {
+                    self.log.remember(*tail);
+                    self.newest.send_replace(tail.sequence);
+                }
                 self.tell(jobs);
             }
             Err(error) => {
                 tracing::error!(%error, requests = answers.len(), "a commit failed: nothing of it stands");
                 self.healthy.store(false, Ordering::Release);
                 self.rows = Rows::default();
+                self.log.forget();
                 // After a failed fsync the page cache and the disk may differ, whatever a second try says.
                 if let StoreError::Sqlite(error) = error
                     && is_fatal(error)
@@ -313,10 +391,12 @@ impl State {
                 }
             }
         }
+        let told = |error: &StoreError| StoreError::NotCommitted(error.to_string());
         for answer in answers {
-            answer(
-                outcome.as_ref().map(|&()| ()).map_err(|error| StoreError::NotCommitted(error.to_string())),
-            );
+            answer(outcome.as_ref().map(|_| ()).map_err(told));
+        }
+        for signature in signatures {
+            drop(signature.send(outcome.as_ref().map(|(_, head)| *head).map_err(told)));
         }
     }
 
@@ -324,9 +404,9 @@ impl State {
         &mut self,
         batch: Vec<Request>,
         now: Timestamp,
-        answers: &mut Vec<Answer>,
-        jobs: &mut Vec<Row>,
-    ) -> Result<(), StoreError> {
+        mut additions: Additions,
+        after: &mut After,
+    ) -> Result<(Option<Tail>, Option<SignedHead>), StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = match transaction {
             Ok(transaction) => transaction,
@@ -353,19 +433,33 @@ impl State {
                             run.push(more);
                         }
                     }
-                    decide(&transaction, &self.vault, &mut self.rows, run, now, answers)
+                    decide(&transaction, &self.vault, &mut self.rows, run, now, &mut after.answers)
                 }
-                Request::Work(scope, work) => {
-                    run_work(&transaction, &self.vault, &scope, work, now, answers, jobs)
+                Request::Work(scope, work) => run_work(&transaction, &self.vault, &scope, work, now, after),
+                Request::Sign(reply) => {
+                    after.signatures.push(reply);
+                    Ok(Additions { sign: true, ..Additions::default() })
                 }
-                Request::Stop => Ok(()),
+                Request::Stop => Ok(Additions::default()),
             };
-            failure = outcome.err();
+            match outcome {
+                Ok(more) => additions.add(more),
+                Err(error) => failure = Some(error),
+            }
         }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(transaction.commit()?),
+        if let Some(error) = failure {
+            return Err(error);
         }
+        // Last of all: now the order of all rows of this commit is known, and none of them is taken back alone.
+        let (tail, head) = match additions.is_empty() {
+            true => (None, None),
+            false => {
+                let (tail, head) = self.log.append(&transaction, now, &additions)?;
+                (Some(tail), head)
+            }
+        };
+        transaction.commit()?;
+        Ok((tail, head))
     }
 }
 
@@ -376,6 +470,7 @@ fn refuse(request: Request, cause: &str) {
         // Dropping the work drops its reply, and the caller reads that as a writer that is gone; both mean
         // that nothing was changed.
         Request::Work(..) | Request::Stop => {}
+        Request::Sign(reply) => drop(reply.send(Err(StoreError::NotCommitted(cause.to_owned())))),
     }
 }
 
@@ -386,7 +481,7 @@ fn decide(
     run: Vec<Box<dyn AnyDecision>>,
     now: Timestamp,
     answers: &mut Vec<Answer>,
-) -> Result<(), StoreError> {
+) -> Result<Additions, StoreError> {
     let keys: Vec<Keys> = run.iter().map(|asked| asked.keys()).collect();
     rows.load(connection, vault, &keys)?;
     let mut entries = Vec::with_capacity(run.len());
@@ -398,7 +493,7 @@ fn decide(
         answers.push(answer);
     }
     rows.flush(connection, now)?;
-    audit::append(connection, now, &entries)
+    Ok(Additions { entries, ..Additions::default() })
 }
 
 fn run_work(
@@ -407,20 +502,21 @@ fn run_work(
     scope: &Scope,
     work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
     now: Timestamp,
-    answers: &mut Vec<Answer>,
-    jobs: &mut Vec<Row>,
-) -> Result<(), StoreError> {
+    after: &mut After,
+) -> Result<Additions, StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
     let tx = Tx::new(connection, vault, now, scope);
     let done = work(&tx);
-    answers.push(done.answer);
+    after.answers.push(done.answer);
     if done.keep {
-        jobs.append(&mut tx.finish()?);
+        let (additions, mut jobs) = tx.finish()?;
+        after.jobs.append(&mut jobs);
         connection.execute_batch("RELEASE work")?;
+        Ok(additions)
     } else {
         connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
+        Ok(Additions::default())
     }
-    Ok(())
 }
 
 /// Whether SQLite says that the file itself cannot be trusted or written any more.

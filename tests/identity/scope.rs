@@ -147,6 +147,7 @@ fn calls(device: &str) -> Vec<(&'static str, Json)> {
         ("auth/listTokens", json!({ "user": bob })),
         ("auth/listTokenAssignments", json!({ "user": bob })),
         ("auth/listTokenAssignments", json!({"user": alice, "token": aa})),
+        ("audit/search", json!({ "token": aa })),
         ("device/program", json!({"device": device, "token": aa})),
         ("device/program", json!({"device": device, "product": key, "attrs": {"repository": away}})),
     ]

@@ -108,6 +108,14 @@ fn use_them_all(client: &Client) -> String {
     answers.join("\n")
 }
 
+/// The log as it leaves the server.
+fn rows_of_export(installation: &Installation) -> String {
+    let server = installation.start();
+    let exported = server.client.get_as("/audit/export").expect("an export").1;
+    server.stop();
+    exported
+}
+
 /// What of all that is in there.
 fn found_in(content: &[u8]) -> Vec<String> {
     let holds = |secret: &[u8]| content.windows(secret.len()).any(|window| window == secret);
@@ -144,6 +152,9 @@ fn no_secret_is_in_an_error_the_log_the_audit_log_or_any_file() {
         .unwrap();
     let rows: Vec<String> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found_in(rows.join("\n").as_bytes()), Vec::<String>::new());
+    let exported = rows_of_export(&installation);
+    assert_eq!(found_in(exported.as_bytes()), Vec::<String>::new());
+    assert_eq!(exported.matches("\"type\":\"row\"").count(), rows.len());
     let outcomes = ["imported", "accepted", "repeated", "wrong_pin", "wrong_passcode"];
     for outcome in outcomes {
         assert!(rows.iter().any(|row| row.contains(&format!("|{outcome}|"))), "{outcome}: {rows:#?}");

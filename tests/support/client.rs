@@ -120,6 +120,13 @@ impl Client {
         Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
     }
 
+    /// Gets a page as that operator; returns status and text.
+    pub fn get_as(&self, path: &str) -> Result<(u16, String), ureq::Error> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let mut answer = request.header("Authorization", &self.authorization).call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
     /// Calls a method over JSON-RPC. An outer error is one of the connection.
     pub fn try_call(&self, method: &str, params: &Json) -> Result<Result<Json, RpcError>, ureq::Error> {
         let id = CALLS.fetch_add(1, Ordering::Relaxed);

@@ -6,11 +6,12 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, auth, device, directory, job, operator, token};
+use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
+use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
 use crate::service::error::Kind;
 use crate::service::shown::{
@@ -473,4 +474,16 @@ methods! {
     "client/delete", OperatorManage, operator::delete_client, ClientOnly => Empty;
     "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
     {"client": {"name": "vpn.gateway"}} => {}
+
+    "audit/search", AuditRead, audit::search, AuditSearch => typed_result::<AuditRowsShown>();
+    "Searches the audit log, newest rows first." [TokenNotFound, UserNotFound, DomainNotFound]
+    {"action": "domain/create", "outcome": "created", "order": "asc", "max": 1} =>
+    {"rows": [{
+        "sequence": 1, "time": "2026-01-01T00:00:00Z", "operator": "admin", "action": "domain/create", "token": null,
+        "user": null, "outcome": "created", "detail": "d1", "hash": "…"
+    }], "cursor": "1767225600000-1"}
+
+    "audit/prune", AuditPrune, audit::prune, AuditPrune => typed_result::<PrunedShown>();
+    "Takes rows out of the audit log that are older than some time; their newest hash stays, signed." []
+    {"before": "2025-01-01T00:00:00Z"} => {"cut": null, "removed": 0}
 }
