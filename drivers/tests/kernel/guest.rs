@@ -11,7 +11,7 @@ use fobd_drivers::transport::{
 };
 
 /// Longest that anything may take to come up or to be noticed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longest until a driver must know that its token was pulled out.
 pub(super) const PULL: Duration = Duration::from_secs(2);
