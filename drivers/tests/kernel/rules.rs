@@ -27,20 +27,11 @@ const PORTS: usize = 6;
 const STRANGERS: [(u16, u16); 3] = [(0x1209, 0x0002), (0x1050, 0x0001), (0x1209, 0x0407)];
 
 /// Finds the strangers' nodes, which fobd's table would not tell.
-const TABLE: &[Model] = &[stranger(STRANGERS[0]), stranger(STRANGERS[1]), stranger(STRANGERS[2])];
+const TABLE: &[Model] = &[keyboards(0x1209, &[0x0002, 0x0407]), keyboards(0x1050, &[0x0001])];
 
-const fn stranger((vendor, product): (u16, u16)) -> Model {
-    let products: &[u16] = match product {
-        0x0001 => &[0x0001],
-        0x0002 => &[0x0002],
-        _ => &[0x0407],
-    };
-    Model {
-        maker: "Example",
-        model: "keyboard",
-        driver: "none",
-        sight: Sight::Hid { vendor, products, usage: (1, 6) },
-    }
+const fn keyboards(vendor: u16, products: &'static [u16]) -> Model {
+    let sight = Sight::Hid { vendor, products, usage: (1, 6) };
+    Model { maker: "Example", model: "keyboard", driver: "none", sight }
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
