@@ -13,6 +13,7 @@ import enum
 import json
 import socket
 import sys
+import time
 from datetime import datetime, timedelta
 
 from fido2.hid import CtapHidDevice
@@ -50,7 +51,12 @@ class SocketConnection(PacketConnection):
 
 def open_key(transport, *path):
     if transport == "ccid":
-        (key,) = NK3.list_ccid(exclusive=False)
+        # pcscd tells of a card up to half a second after it was inserted, and the SDK passes over a reader whose card it
+        # does not get to talk to at once.
+        deadline = time.monotonic() + 20
+        while not (keys := NK3.list_ccid(exclusive=False)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        (key,) = keys
         return key
     if not path:
         (key,) = NK3.list_ctaphid()
