@@ -12,6 +12,7 @@ mod crash;
 mod dependencies;
 mod durability;
 mod events;
+mod every_driver;
 mod formats;
 mod jobs;
 mod jsonrpc;

@@ -124,13 +124,24 @@ impl Devices {
         self.shared().subscribe()
     }
 
-    /// Lists a device's slots.
+    /// Lists a device's slots; `None` if it tells nobody what it holds.
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub async fn slots(&self, id: &DeviceId, unlock: Option<LockCode>) -> Result<Vec<SlotInfo>, DeviceError> {
-        let call = Call::plain(self.deadlines.plain, Arc::new(Unattended));
-        self.call(id, unlock, call, |token, _| Ok(token.slots()?)).await.map_err(|failure| failure.source)
+    pub async fn slots(
+        &self,
+        id: &DeviceId,
+        unlock: Option<LockCode>,
+    ) -> Result<Option<Vec<SlotInfo>>, DeviceError> {
+        // An access code may want a touch as well.
+        let deadline = if unlock.is_some() { self.deadlines.touch } else { self.deadlines.plain };
+        let call = Call::plain(deadline, Arc::new(Unattended));
+        let operate = |token: &mut dyn Token, _: &dyn Attendant| match token.slots() {
+            Ok(slots) => Ok(Some(slots)),
+            Err(Error::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
     }
 
     /// Writes a credential into a slot. Once started, it runs to its end even if the future is dropped.
@@ -150,7 +161,8 @@ impl Devices {
             .await
     }
 
-    /// Lets a device compute a passcode. After an error an HOTP slot may have counted on.
+    /// Lets a device compute a passcode of so many digits, where that is for its host to know. After an error an
+    /// HOTP slot may have counted on.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -158,12 +170,15 @@ impl Devices {
         &self,
         id: &DeviceId,
         slot: SlotId,
-        factor: MovingFactor,
+        (factor, digits): (MovingFactor, Option<u8>),
         unlock: Option<LockCode>,
         attendant: SharedAttendant,
     ) -> Result<Passcode, DeviceError> {
         let call = Call::plain(self.deadlines.touch, attendant);
         let operate = move |token: &mut dyn Token, attendant: &dyn Attendant| {
+            if let Some(digits) = digits {
+                token.expect_digits(&slot, digits);
+            }
             Ok(token.calculate(&slot, factor, attendant)?)
         };
         self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
@@ -370,6 +385,9 @@ where
         let unlocks = steps.unlock.is_some();
         let worked = catch_unwind(AssertUnwindSafe(|| {
             if let Some(code) = &steps.unlock {
+                if token.unlocks_by_touch() {
+                    attendant.touch_needed();
+                }
                 token.unlock(code).map_err(|source| Failure { slot: SlotState::Unchanged, source })?;
             }
             (steps.operate)(token, &attendant)

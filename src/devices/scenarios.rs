@@ -223,7 +223,7 @@ fn unplugged_during_a_call_the_running_and_the_waiting_one_learn_that_it_is_gone
     runtime().block_on(async {
         devices.swept().await;
         let call = |devices: Devices| async move {
-            devices.calculate(&id("fake:1"), slot(), MovingFactor::OnToken, None, Arc::new(Unattended)).await
+            devices.calculate(&id("fake:1"), slot(), (MovingFactor::OnToken, None), None, Arc::new(Unattended)).await
         };
         let running = tokio::spawn(call(devices.clone()));
         assert_eq!(hear(&heard), "calculate");
