@@ -6,6 +6,7 @@
 //! wrong one, where the token wants one.
 
 mod rows;
+mod seams;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -197,8 +198,7 @@ impl<'s> Bench<'s> {
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         let base32 = base32::encode(base32::Alphabet::Rfc4648 { padding: false }, secret);
         let mut secrets = self.secrets.lock().unwrap();
-        let forms =
-            [secret.to_vec(), hex[..20].into(), hex[..20].to_uppercase().into(), base32[..16].into()];
+        let forms = [secret.to_vec(), hex[..20].into(), hex[..20].to_uppercase().into(), base32[..16].into()];
         for form in forms {
             if !secrets.iter().any(|(_, known)| *known == form) {
                 secrets.push((format!("secret of slot {slot}"), form));

@@ -184,21 +184,24 @@ impl Devices {
         self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
     }
 
-    /// Empties a slot. After an error other than a refusal it may be empty all the same.
+    /// Empties a slot.
     ///
     /// # Errors
-    /// [`DeviceError`].
+    /// [`ProgramFailure`] says besides the cause whether the slot may be empty all the same.
     pub async fn erase(
         &self,
         id: &DeviceId,
         slot: SlotId,
         unlock: Option<LockCode>,
         attendant: SharedAttendant,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<(), ProgramFailure> {
         let call = Call::plain(self.deadlines.touch, attendant);
-        let operate =
-            move |token: &mut dyn Token, attendant: &dyn Attendant| Ok(token.erase(&slot, attendant)?);
-        self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
+        let operate = move |token: &mut dyn Token, attendant: &dyn Attendant| {
+            token
+                .erase(&slot, attendant)
+                .map_err(|source| Failure { slot: slot_after_erase(&source), source })
+        };
+        self.call(id, unlock, call, operate).await
     }
 
     /// Erases every slot and the lock code.
@@ -329,6 +332,20 @@ fn slot_after(error: &Error) -> SlotState {
     match error {
         Error::Transport(_) | Error::Malformed { .. } => SlotState::Unknown,
         _ => SlotState::Unchanged,
+    }
+}
+
+/// The same of an erasure, which may take several commands: a refusal in general can come in the middle.
+fn slot_after_erase(error: &Error) -> SlotState {
+    match error {
+        Error::SlotEmpty { .. }
+        | Error::Locked
+        | Error::WrongLockCode { .. }
+        | Error::Blocked { .. }
+        | Error::Unsupported { .. }
+        | Error::Invalid { .. }
+        | Error::TouchTimedOut => SlotState::Unchanged,
+        _ => SlotState::Unknown,
     }
 }
 

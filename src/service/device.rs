@@ -40,7 +40,7 @@ pub fn kind_of(error: &DeviceError) -> Kind {
         DeviceError::TimedOut { .. } => Kind::DeviceTimeout,
         DeviceError::Unusable { .. } | DeviceError::DriverPanicked { .. } => Kind::DeviceFailed,
         DeviceError::Stopping => Kind::Unavailable,
-        DeviceError::Driver(error) => match error {
+        DeviceError::Driver { source, .. } => match source {
             DriverError::Transport(
                 TransportError::Gone { .. } | TransportError::ServiceUnavailable { .. },
             ) => Kind::DeviceGone,
@@ -205,7 +205,8 @@ pub async fn calculate(
 ) -> Result<Passcode, Error> {
     let shown = find_any(app, device)?;
     let can = &info(&shown)?.capabilities;
-    let for_people = || Error::new(Kind::DeviceUnsupported, format!("{device} shows its passcodes to people only"));
+    let for_people =
+        || Error::new(Kind::DeviceUnsupported, format!("{device} shows its passcodes to people only"));
     if !can.calculate {
         return Err(for_people());
     }
@@ -237,12 +238,10 @@ pub async fn calculate(
                 Otp::Totp { time_step } => Some(time_step),
                 Otp::Hotp => None,
             });
-            let step = told
-                .or(known)
-                .ok_or_else(|| {
-                    let text = format!("{device} does not tell the time step of slot `{place}`");
-                    Error::new(Kind::DeviceFailed, text)
-                })?;
+            let step = told.or(known).ok_or_else(|| {
+                let text = format!("{device} does not tell the time step of slot `{place}`");
+                Error::new(Kind::DeviceFailed, text)
+            })?;
             MovingFactor::TimeStep(step.step_at(time.unwrap_or_else(|| app.clock.now())))
         }
         Some(driver::Kind::Hotp) | None => MovingFactor::OnToken,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fobd_drivers::error::SlotState;
 use fobd_drivers::token::{LockCode, SlotId};
 use serde_json::Value as Json;
 
@@ -104,7 +105,8 @@ async fn run(
     let Err(error) = erased else {
         return app.store.write(move |tx| emptied(tx, &caller, job, &device, &slot)).await;
     };
-    let error = Error::from(error);
+    let refused = error.slot == SlotState::Unchanged;
+    let error = Error::from(error.source);
     let (kind, message) = (error.kind, error.message.clone());
     let settled = app
         .store
@@ -115,16 +117,6 @@ async fn run(
                 emptied(tx, &caller, job, &device, &slot)?;
                 return Ok(true);
             }
-            // Only a clear refusal says that the slot is as it was.
-            let refused = matches!(
-                kind,
-                Kind::SlotEmpty
-                    | Kind::DeviceLocked
-                    | Kind::DeviceCodeWrong
-                    | Kind::DeviceBlocked
-                    | Kind::DeviceUnsupported
-                    | Kind::Invalid
-            );
             tx.move_job(job, if refused { JobState::Undone } else { JobState::WipeBeforeUse }, &message)?;
             if refused && let Some(GivenUp { job, error }) = &given_up {
                 wait_again(tx, &caller, *job, error, &device, &slot)?;
@@ -148,12 +140,7 @@ fn emptied(tx: &Tx<'_>, caller: &Caller, job: JobId, device: &str, slot: &str) -
 
 /// A job that only waits for somebody to read a passcode ends here, or its slot could never be emptied: not
 /// every key shows its passcodes to everybody.
-fn give_up_waiting(
-    tx: &Tx<'_>,
-    caller: &Caller,
-    device: &str,
-    slot: &str,
-) -> Result<Option<GivenUp>, Error> {
+fn give_up_waiting(tx: &Tx<'_>, caller: &Caller, device: &str, slot: &str) -> Result<Option<GivenUp>, Error> {
     let Some((job, JobState::AwaitingPasscode)) = tx.reader().unfinished_job_at(device, slot)? else {
         return Ok(None);
     };
