@@ -314,9 +314,15 @@ fn every_driver_that_programs_has_a_row() {
 
 type Case = fn(&Bench<'_>, &Wanted);
 
+/// A letter for each byte: texts are searched by the optimised standard library, and these are long.
+fn letters(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
 /// Runs a case at a server of its own, and then looks for secrets in all that was written down.
 fn with_server(row: &Row, wanted: &Wanted, case: Case) {
     let (hid, trace) = (VirtualHidBus::new(), Paper::default());
+    let logged = log().read().len();
     let traced = Trace::new(Box::new(trace.clone()));
     let server = InProcess::start_traced(VirtualBus::new(), &[Arc::new(hid.clone())], traced);
     furnish(&server.client);
@@ -324,13 +330,17 @@ fn with_server(row: &Row, wanted: &Wanted, case: Case) {
     let bench = Bench::new(row, &server, &hid);
     case(&bench, wanted);
     let answers = bench.answers.lock().unwrap().clone().into_bytes();
-    let written =
-        [("answers", answers), ("trace", trace.read()), ("log", log().read()), ("files", server.files())];
+    let written = [
+        ("answers", answers),
+        ("trace", trace.read()),
+        ("log", log().read().split_off(logged)),
+        ("files", server.files()),
+    ];
     for (what, text) in written {
         assert!(!text.is_empty(), "nothing in the {what}");
+        let text = letters(&text);
         for (name, secret) in bench.secrets.lock().unwrap().iter() {
-            let found = text.windows(secret.len()).any(|window| window == secret);
-            assert!(!found, "{name} is in the {what}");
+            assert!(!text.contains(&letters(secret)), "{name} is in the {what}");
         }
     }
 }
