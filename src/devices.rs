@@ -277,8 +277,13 @@ pub enum DeviceError {
         after: Duration,
     },
     /// The driver says why.
-    #[error(transparent)]
-    Driver(#[from] Error),
+    #[error("device `{id}`: {source}")]
+    Driver {
+        /// The device.
+        id: DeviceId,
+        /// Why.
+        source: Error,
+    },
     /// It is plugged in and cannot be opened.
     #[error("device `{id}` cannot be opened: {detail}")]
     Unusable {

@@ -537,7 +537,9 @@ fn a_key_that_nobody_touches_waits_for_a_passcode_that_somebody_reads_off_it() {
         (&job["state"], &job["error"]),
         (
             &json!("awaiting_passcode"),
-            &json!("nobody touched the token in time: confirm the job with a passcode of the device")
+            &json!(
+                "device `ykoath:12345678`: nobody touched the token in time: confirm the job with a passcode of the device"
+            )
         )
     );
     assert_eq!(shown(client, "12345678", &["programmed"]), json!({"programmed": false}));

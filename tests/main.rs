@@ -13,6 +13,7 @@ mod crash;
 mod dependencies;
 mod durability;
 mod events;
+mod every_driver;
 mod formats;
 mod identity;
 mod jobs;

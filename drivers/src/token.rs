@@ -47,6 +47,11 @@ pub trait Token: Send {
     /// [`Error::WrongLockCode`] if the device refuses it.
     fn unlock(&mut self, code: &LockCode) -> Result<(), Error>;
 
+    /// Whether [`Token::unlock`] would wait for a touch, so that whoever is there can be told beforehand.
+    fn unlocks_by_touch(&self) -> bool {
+        false
+    }
+
     /// Sets, changes or (with `None`) removes that code. The token must be unlocked.
     ///
     /// # Errors

@@ -124,13 +124,24 @@ impl Devices {
         self.shared().subscribe()
     }
 
-    /// Lists a device's slots.
+    /// Lists a device's slots; `None` if it tells nobody what it holds.
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub async fn slots(&self, id: &DeviceId, unlock: Option<LockCode>) -> Result<Vec<SlotInfo>, DeviceError> {
-        let call = Call::plain(self.deadlines.plain, Arc::new(Unattended));
-        self.call(id, unlock, call, |token, _| Ok(token.slots()?)).await.map_err(|failure| failure.source)
+    pub async fn slots(
+        &self,
+        id: &DeviceId,
+        unlock: Option<LockCode>,
+    ) -> Result<Option<Vec<SlotInfo>>, DeviceError> {
+        // An access code may want a touch as well.
+        let deadline = if unlock.is_some() { self.deadlines.touch } else { self.deadlines.plain };
+        let call = Call::plain(deadline, Arc::new(Unattended));
+        let operate = |token: &mut dyn Token, _: &dyn Attendant| match token.slots() {
+            Ok(slots) => Ok(Some(slots)),
+            Err(Error::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
     }
 
     /// Writes a credential into a slot. Once started, it runs to its end even if the future is dropped.
@@ -150,7 +161,8 @@ impl Devices {
             .await
     }
 
-    /// Lets a device compute a passcode. After an error an HOTP slot may have counted on.
+    /// Lets a device compute a passcode of so many digits, where that is for its host to know. After an error an
+    /// HOTP slot may have counted on.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -158,32 +170,38 @@ impl Devices {
         &self,
         id: &DeviceId,
         slot: SlotId,
-        factor: MovingFactor,
+        (factor, digits): (MovingFactor, Option<u8>),
         unlock: Option<LockCode>,
         attendant: SharedAttendant,
     ) -> Result<Passcode, DeviceError> {
         let call = Call::plain(self.deadlines.touch, attendant);
         let operate = move |token: &mut dyn Token, attendant: &dyn Attendant| {
+            if let Some(digits) = digits {
+                token.expect_digits(&slot, digits);
+            }
             Ok(token.calculate(&slot, factor, attendant)?)
         };
         self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
     }
 
-    /// Empties a slot. After an error other than a refusal it may be empty all the same.
+    /// Empties a slot.
     ///
     /// # Errors
-    /// [`DeviceError`].
+    /// [`ProgramFailure`] says besides the cause whether the slot may be empty all the same.
     pub async fn erase(
         &self,
         id: &DeviceId,
         slot: SlotId,
         unlock: Option<LockCode>,
         attendant: SharedAttendant,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<(), ProgramFailure> {
         let call = Call::plain(self.deadlines.touch, attendant);
-        let operate =
-            move |token: &mut dyn Token, attendant: &dyn Attendant| Ok(token.erase(&slot, attendant)?);
-        self.call(id, unlock, call, operate).await.map_err(|failure| failure.source)
+        let operate = move |token: &mut dyn Token, attendant: &dyn Attendant| {
+            token
+                .erase(&slot, attendant)
+                .map_err(|source| Failure { slot: slot_after_erase(&source), source })
+        };
+        self.call(id, unlock, call, operate).await
     }
 
     /// Erases every slot and the lock code.
@@ -317,6 +335,20 @@ fn slot_after(error: &Error) -> SlotState {
     }
 }
 
+/// The same of an erasure, which may take several commands: a refusal in general can come in the middle.
+fn slot_after_erase(error: &Error) -> SlotState {
+    match error {
+        Error::SlotEmpty { .. }
+        | Error::Locked
+        | Error::WrongLockCode { .. }
+        | Error::Blocked { .. }
+        | Error::Unsupported { .. }
+        | Error::Invalid { .. }
+        | Error::TouchTimedOut => SlotState::Unchanged,
+        _ => SlotState::Unknown,
+    }
+}
+
 /// A call on its way through the worker.
 struct Operation<T, F> {
     id: DeviceId,
@@ -370,6 +402,9 @@ where
         let unlocks = steps.unlock.is_some();
         let worked = catch_unwind(AssertUnwindSafe(|| {
             if let Some(code) = &steps.unlock {
+                if token.unlocks_by_touch() {
+                    attendant.touch_needed();
+                }
                 token.unlock(code).map_err(|source| Failure { slot: SlotState::Unchanged, source })?;
             }
             (steps.operate)(token, &attendant)

@@ -157,7 +157,7 @@ fn one_hanging_device_of_sixteen_delays_no_other() {
         assert_eq!(hear(&heard), "slots");
         for serial in 1..16 {
             let slots = devices.slots(&id(&format!("fake:{serial}")), None).await.unwrap();
-            assert_eq!(slots[0].slot, SlotId::Name(serial.to_string()));
+            assert_eq!(slots.unwrap()[0].slot, SlotId::Name(serial.to_string()));
         }
         assert!(state_is("fake:0", DeviceState::Busy)(&devices));
         gate.open();
@@ -223,7 +223,9 @@ fn unplugged_during_a_call_the_running_and_the_waiting_one_learn_that_it_is_gone
     runtime().block_on(async {
         devices.swept().await;
         let call = |devices: Devices| async move {
-            devices.calculate(&id("fake:1"), slot(), MovingFactor::OnToken, None, Arc::new(Unattended)).await
+            devices
+                .calculate(&id("fake:1"), slot(), (MovingFactor::OnToken, None), None, Arc::new(Unattended))
+                .await
         };
         let running = tokio::spawn(call(devices.clone()));
         assert_eq!(hear(&heard), "calculate");
@@ -323,7 +325,7 @@ fn past_its_deadline_a_call_is_cancelled_and_the_device_stays_busy_until_the_dri
     runtime().block_on(async {
         devices.swept().await;
         let erased = devices.erase(&id("fake:1"), slot(), None, Arc::new(Unattended)).await;
-        assert!(matches!(erased, Err(DeviceError::TimedOut { .. })));
+        assert!(matches!(erased, Err(ProgramFailure { source: DeviceError::TimedOut { .. }, .. })));
         assert_eq!(states(&devices), vec![("fake:1".to_owned(), DeviceState::Busy)]);
         gate.open();
         assert_eq!(hear(&heard), "erase");
@@ -424,7 +426,7 @@ fn the_attendant_hears_of_a_touch_and_can_cancel() {
         devices.swept().await;
         let failure =
             devices.program(&id("fake:1"), slot(), config(), None, clerk.clone()).await.unwrap_err();
-        assert!(matches!(failure.source, DeviceError::Driver(Error::Cancelled)));
+        assert!(matches!(failure.source, DeviceError::Driver { source: Error::Cancelled, .. }));
     });
     assert_eq!(clerk.0.load(Ordering::SeqCst), 1);
     devices.stop();
@@ -478,7 +480,7 @@ fn a_lock_code_opens_a_locked_device_and_a_wrong_one_does_not() {
             devices.program(&id("fake:1"), slot(), config(), code("shut"), Arc::new(Unattended)).await;
         let Err(ProgramFailure {
             slot: SlotState::Unchanged,
-            source: DeviceError::Driver(Error::WrongLockCode { attempts_left: None }),
+            source: DeviceError::Driver { source: Error::WrongLockCode { attempts_left: None }, .. },
         }) = wrong
         else {
             panic!("{wrong:?}")
@@ -502,7 +504,7 @@ fn a_bus_that_comes_back_is_watched_again_and_its_tokens_are_asked_who_they_are(
         until(&devices, |devices| devices.buses()[0].error.is_some()).await;
         assert_eq!(states(&devices), vec![("fake:1".to_owned(), DeviceState::Ready)]);
         let failed = devices.slots(&id("fake:1"), None).await;
-        assert!(matches!(failed, Err(DeviceError::Driver(Error::Transport(error))) if error == down));
+        assert!(matches!(failed, Err(DeviceError::Driver { source: Error::Transport(error), .. }) if error == down));
         world.swap_unseen("A", "2");
         world.set_down(None);
         until(&devices, state_is("fake:2", DeviceState::Ready)).await;
@@ -544,6 +546,7 @@ fn after_the_stop_calls_are_refused_and_a_running_one_was_cancelled() {
         gate.open();
         assert_eq!(hear(&heard), "erase cancelled=true");
         stop.join().unwrap();
-        assert!(matches!(running.await.unwrap(), Err(DeviceError::Driver(Error::Cancelled))));
+        let Err(ProgramFailure { source, .. }) = running.await.unwrap() else { panic!("it ran to its end") };
+        assert!(matches!(source, DeviceError::Driver { source: Error::Cancelled, .. }));
     });
 }

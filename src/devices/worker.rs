@@ -264,7 +264,7 @@ impl DeviceError {
     pub(super) fn of_driver(error: Error, id: DeviceId) -> Self {
         match error {
             Error::Transport(TransportError::Gone { detail }) => Self::Gone { id, detail },
-            other => Self::Driver(other),
+            source => Self::Driver { id, source },
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{BusView, DeviceError, DeviceId, DeviceState, DeviceView, InterfaceView, Reach};
 use crate::otp::algorithm::Algorithm;
-use crate::otp::credential::Kind as Otp;
+use crate::otp::credential::{Kind as Otp, Parameters};
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
 use crate::store::{Reader, audit};
@@ -40,7 +40,7 @@ pub fn kind_of(error: &DeviceError) -> Kind {
         DeviceError::TimedOut { .. } => Kind::DeviceTimeout,
         DeviceError::Unusable { .. } | DeviceError::DriverPanicked { .. } => Kind::DeviceFailed,
         DeviceError::Stopping => Kind::Unavailable,
-        DeviceError::Driver(error) => match error {
+        DeviceError::Driver { source, .. } => match source {
             DriverError::Transport(
                 TransportError::Gone { .. } | TransportError::ServiceUnavailable { .. },
             ) => Kind::DeviceGone,
@@ -147,16 +147,25 @@ pub(super) fn algorithm_name(algorithm: driver::Algorithm) -> &'static str {
     }
 }
 
-/// Lists the slots of a device, each with the token whose credential is in it.
+/// Lists the slots of a device, each with the token whose credential is in it. Of a device that tells nobody what it
+/// holds these are the slots with a token.
 ///
 /// # Errors
 /// The device kinds.
 pub async fn slots(app: &App, device: &DeviceId, unlock: Option<LockCode>) -> Result<Json, Error> {
+    let shown = find_any(app, device)?;
     let slots = app.devices.slots(device, unlock).await?;
     let id = device.to_string();
     let tokens = app.store.read(move |reader| Ok::<_, Error>(reader.tokens_on(&id)?)).await?;
     let tokens: HashMap<_, _> =
         tokens.into_iter().map(|(slot, token, serial)| (slot, (token, serial))).collect();
+    let slots = match slots {
+        Some(slots) => slots,
+        None => {
+            let addressing = &info(&shown)?.capabilities.addressing;
+            tokens.keys().filter_map(|slot| Some(unseen(slots::parse(addressing, slot).ok()?))).collect()
+        }
+    };
     let rows = slots
         .iter()
         .map(|slot| {
@@ -196,15 +205,21 @@ pub async fn calculate(
 ) -> Result<Passcode, Error> {
     let shown = find_any(app, device)?;
     let can = &info(&shown)?.capabilities;
+    let for_people =
+        || Error::new(Kind::DeviceUnsupported, format!("{device} shows its passcodes to people only"));
+    if !can.calculate {
+        return Err(for_people());
+    }
     let slot = slots::parse(&can.addressing, slot)?;
     let (id, place) = (device.to_string(), slot.to_string());
     let listed = app.devices.slots(device, unlock.clone()).await?;
+    let listed = listed.unwrap_or_else(|| vec![unseen(slot.clone())]);
     let empty = || Error::new(Kind::SlotEmpty, format!("slot `{place}` of {device} is empty"));
     let found = listed.iter().find(|info| info.in_use && info.slot == slot).ok_or_else(empty)?;
     // What the device does not tell is known if the credential is ours.
     let ours = {
         let (id, place) = (id.clone(), place.clone());
-        let read = move |reader: &Reader<'_>| Ok::<_, Error>(reader.parameters_at(&id, &place)?);
+        let read = move |reader: &Reader<'_>| known_at(reader, &id, &place);
         app.store.read(read).await?
     };
     let kind = found.kind.or(ours.map(|ours| match ours.kind {
@@ -214,8 +229,7 @@ pub async fn calculate(
     if let Some(kind) = kind
         && !can.calculates(kind)
     {
-        let text = format!("{id} shows its passcodes to people only");
-        return Err(Error::new(Kind::DeviceUnsupported, text));
+        return Err(for_people());
     }
     let factor = match kind {
         Some(driver::Kind::Totp) => {
@@ -224,13 +238,15 @@ pub async fn calculate(
                 Otp::Totp { time_step } => Some(time_step),
                 Otp::Hotp => None,
             });
-            let step = told
-                .or(known)
-                .ok_or_else(|| Error::new(Kind::DeviceFailed, "the device does not tell its time step"))?;
+            let step = told.or(known).ok_or_else(|| {
+                let text = format!("{device} does not tell the time step of slot `{place}`");
+                Error::new(Kind::DeviceFailed, text)
+            })?;
             MovingFactor::TimeStep(step.step_at(time.unwrap_or_else(|| app.clock.now())))
         }
         Some(driver::Kind::Hotp) | None => MovingFactor::OnToken,
     };
+    let digits = found.digits.or(ours.map(|ours| ours.digits.get()));
     // Whoever reads a passcode off a device can log in with it: written down before it is told.
     let caller = caller.clone();
     app.store
@@ -242,7 +258,29 @@ pub async fn calculate(
             Ok::<_, Error>(())
         })
         .await?;
-    Ok(app.devices.calculate(device, slot, factor, unlock, Arc::new(Unattended)).await?)
+    Ok(app.devices.calculate(device, slot, (factor, digits), unlock, Arc::new(Unattended)).await?)
+}
+
+/// What is known of the credential in a slot: what is proven, or what a job has written there and somebody must prove.
+fn known_at(reader: &Reader<'_>, device: &str, slot: &str) -> Result<Option<Parameters>, Error> {
+    if let Some(proven) = reader.parameters_at(device, slot)? {
+        return Ok(Some(proven));
+    }
+    let Some(token) = reader.token_at(device, slot)? else { return Ok(None) };
+    Ok(reader.product(reader.product_of(token)?)?.map(|product| product.parameters))
+}
+
+/// A slot of which its device tells nothing.
+fn unseen(slot: driver::SlotId) -> driver::SlotInfo {
+    driver::SlotInfo {
+        slot,
+        in_use: true,
+        kind: None,
+        algorithm: None,
+        digits: None,
+        time_step: None,
+        touch: None,
+    }
 }
 
 /// The device of that address, whatever it is up to.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fobd_drivers::error::SlotState;
 use fobd_drivers::token::{LockCode, SlotId};
 use serde_json::Value as Json;
 
@@ -40,8 +41,9 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
     let (server, by) = (Arc::clone(app), caller.clone());
     app.spawn(async move {
         let erased = async {
-            let job = begin(&server, &by, &device.id, &slot.to_string()).await?;
-            run(&server.whole(), &by, job, device.id, slot, unlock).await?;
+            let begun = begin(&server, &by, &device.id, &slot.to_string()).await?;
+            let job = begun.job;
+            run(&server.whole(), &by, begun, device.id, slot, unlock).await?;
             Ok::<_, Error>(job)
         };
         let _ = done.send(erased.await);
@@ -50,12 +52,26 @@ pub async fn erase(app: &Arc<App>, caller: &Caller, request: EraseRequest) -> Re
     job::show_own(app, id).await
 }
 
+/// A job that is written down.
+#[derive(Clone)]
+struct Begun {
+    job: JobId,
+    given_up: Option<GivenUp>,
+}
+
+/// A job that waited for a passcode, and why.
+#[derive(Clone)]
+struct GivenUp {
+    job: JobId,
+    error: String,
+}
+
 /// Writes the job down.
-async fn begin(app: &App, caller: &Caller, device: &DeviceId, slot: &str) -> Result<JobId, Error> {
+async fn begin(app: &App, caller: &Caller, device: &DeviceId, slot: &str) -> Result<Begun, Error> {
     let (place, slot, by) = (device.to_string(), slot.to_owned(), caller.clone());
     app.store
         .write(move |tx| {
-            give_up_waiting(tx, &by, &place, &slot)?;
+            let given_up = give_up_waiting(tx, &by, &place, &slot)?;
             refuse_busy_slot(tx.reader(), &place, &slot)?;
             let job = tx.insert_job(&NewJob {
                 action: Action::Erase,
@@ -70,7 +86,7 @@ async fn begin(app: &App, caller: &Caller, device: &DeviceId, slot: &str) -> Res
             })?;
             // Nothing lies between this and the first byte but the way to the device.
             tx.move_job(job, JobState::Writing, "")?;
-            Ok::<_, Error>(job)
+            Ok::<_, Error>(Begun { job, given_up })
         })
         .await
 }
@@ -78,7 +94,7 @@ async fn begin(app: &App, caller: &Caller, device: &DeviceId, slot: &str) -> Res
 async fn run(
     app: &Arc<App>,
     caller: &Caller,
-    job: JobId,
+    Begun { job, given_up }: Begun,
     device: DeviceId,
     slot: SlotId,
     unlock: Option<LockCode>,
@@ -89,7 +105,8 @@ async fn run(
     let Err(error) = erased else {
         return app.store.write(move |tx| emptied(tx, &caller, job, &device, &slot)).await;
     };
-    let error = Error::from(error);
+    let refused = error.slot == SlotState::Unchanged;
+    let error = Error::from(error.source);
     let (kind, message) = (error.kind, error.message.clone());
     let settled = app
         .store
@@ -100,17 +117,10 @@ async fn run(
                 emptied(tx, &caller, job, &device, &slot)?;
                 return Ok(true);
             }
-            // Only a clear refusal says that the slot is as it was.
-            let refused = matches!(
-                kind,
-                Kind::SlotEmpty
-                    | Kind::DeviceLocked
-                    | Kind::DeviceCodeWrong
-                    | Kind::DeviceBlocked
-                    | Kind::DeviceUnsupported
-                    | Kind::Invalid
-            );
             tx.move_job(job, if refused { JobState::Undone } else { JobState::WipeBeforeUse }, &message)?;
+            if refused && let Some(GivenUp { job, error }) = &given_up {
+                wait_again(tx, &caller, *job, error, &device, &slot)?;
+            }
             Ok::<_, Error>(false)
         })
         .await?;
@@ -130,11 +140,27 @@ fn emptied(tx: &Tx<'_>, caller: &Caller, job: JobId, device: &str, slot: &str) -
 
 /// A job that only waits for somebody to read a passcode ends here, or its slot could never be emptied: not
 /// every key shows its passcodes to everybody.
-fn give_up_waiting(tx: &Tx<'_>, caller: &Caller, device: &str, slot: &str) -> Result<(), Error> {
-    if let Some((job, JobState::AwaitingPasscode)) = tx.reader().unfinished_job_at(device, slot)? {
-        let token = tx.reader().token_at(device, slot)?;
-        tx.move_job(job, JobState::WipeBeforeUse, "given up when the slot was to be erased")?;
-        journal(tx, caller, job, token, JobState::WipeBeforeUse.as_str());
-    }
+fn give_up_waiting(tx: &Tx<'_>, caller: &Caller, device: &str, slot: &str) -> Result<Option<GivenUp>, Error> {
+    let Some((job, JobState::AwaitingPasscode)) = tx.reader().unfinished_job_at(device, slot)? else {
+        return Ok(None);
+    };
+    let error = tx.reader().job_row(job)?["error"].as_str().unwrap_or_default().to_owned();
+    let token = tx.reader().token_at(device, slot)?;
+    tx.move_job(job, JobState::WipeBeforeUse, "given up when the slot was to be erased")?;
+    journal(tx, caller, job, token, JobState::WipeBeforeUse.as_str());
+    Ok(Some(GivenUp { job, error }))
+}
+
+/// The slot was not erased after all (a wrong access code, a device that cannot): the job can be confirmed as before.
+fn wait_again(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    job: JobId,
+    error: &str,
+    device: &str,
+    slot: &str,
+) -> Result<(), Error> {
+    tx.move_job(job, JobState::AwaitingPasscode, error)?;
+    journal(tx, caller, job, tx.reader().token_at(device, slot)?, JobState::AwaitingPasscode.as_str());
     Ok(())
 }

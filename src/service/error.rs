@@ -270,7 +270,9 @@ impl From<FindError> for Error {
 impl From<DeviceError> for Error {
     fn from(error: DeviceError) -> Self {
         let attempts_left = match &error {
-            DeviceError::Driver(DriverError::WrongLockCode { attempts_left }) => *attempts_left,
+            DeviceError::Driver { source: DriverError::WrongLockCode { attempts_left }, .. } => {
+                *attempts_left
+            }
             _ => None,
         };
         let kind = crate::service::device::kind_of(&error);

@@ -73,8 +73,9 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     let info = device::info(&device)?.clone();
     refuse_early(app, &device, &info, &request).await?;
     let (unlock, touch, wait) = (request.unlock.clone(), request.touch, request.wait);
-    // What the slot holds already is asked first: a credential that is not ours is never overwritten.
-    let taken = app.devices.slots(&device.id, unlock.clone()).await?;
+    // What the slot holds already is asked first: a credential that is not ours is never overwritten. Of a device that
+    // tells nobody, only what came from here is known.
+    let taken = app.devices.slots(&device.id, unlock.clone()).await?.unwrap_or_default();
     let taken: Vec<String> =
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();

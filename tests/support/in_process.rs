@@ -10,7 +10,7 @@ use firmware_fixtures::attach::VirtualBus;
 use firmware_fixtures::card::VirtualCard;
 use fobd::access::password;
 use fobd::app::App;
-use fobd::devices::handle::Devices;
+use fobd::devices::handle::{Deadlines, Devices};
 use fobd::devices::{DeviceState, DeviceView};
 use fobd::http::{self, Limits, Listener, Protection};
 use fobd::model::role::Role;
@@ -19,6 +19,7 @@ use fobd::store::catalogue::DEFAULT_REPOSITORY;
 use fobd::store::{Location, Store, Synchronous};
 use fobd_drivers::token::Driver;
 use fobd_drivers::transport::Bus;
+use fobd_drivers::transport::trace::Trace;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -56,18 +57,18 @@ pub struct InProcess {
     pub app: Arc<App>,
     stop: Option<oneshot::Sender<()>>,
     runtime: Runtime,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl InProcess {
     /// Starts a server with that bus, at 2026-01-01T00:00:00Z.
     pub fn start(bus: VirtualBus) -> Self {
-        Self::start_as(bus, &[], fobd_drivers::DRIVERS, Limits::default())
+        Self::start_as(bus, &[], fobd_drivers::DRIVERS, Limits::default(), None)
     }
 
     /// The same, with other limits on what clients can make wait.
     pub fn with_limits(bus: VirtualBus, limits: Limits) -> Self {
-        Self::start_as(bus, &[], fobd_drivers::DRIVERS, limits)
+        Self::start_as(bus, &[], fobd_drivers::DRIVERS, limits, None)
     }
 
     /// The same, with more buses and with other drivers.
@@ -76,7 +77,12 @@ impl InProcess {
         more: &[Arc<dyn Bus>],
         drivers: &'static [&'static dyn Driver],
     ) -> Self {
-        Self::start_as(bus, more, drivers, Limits::default())
+        Self::start_as(bus, more, drivers, Limits::default(), None)
+    }
+
+    /// The same with all drivers, and with a trace of what crosses the wires.
+    pub fn start_traced(bus: VirtualBus, more: &[Arc<dyn Bus>], trace: Arc<Trace>) -> Self {
+        Self::start_as(bus, more, fobd_drivers::DRIVERS, Limits::default(), Some(trace))
     }
 
     fn start_as(
@@ -84,6 +90,7 @@ impl InProcess {
         more: &[Arc<dyn Bus>],
         drivers: &'static [&'static dyn Driver],
         limits: Limits,
+        trace: Option<Arc<Trace>>,
     ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let location = Location { data_dir: dir.path().to_owned(), key_file: dir.path().join("master.key") };
@@ -110,7 +117,7 @@ impl InProcess {
         let (app, address) = runtime.block_on(async {
             let shared: Arc<dyn Clock> = clock.clone();
             let store = Store::open(&location, Synchronous::Full, Arc::clone(&shared)).expect("the store");
-            let devices = Devices::start(buses, drivers);
+            let devices = Devices::start_with(buses, drivers, Deadlines::default(), trace);
             let app = App::start(store, devices, shared).await.expect("the server");
             let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Protection::Loopback)
                 .await
@@ -122,7 +129,7 @@ impl InProcess {
             (app, address)
         });
         let client = Client::new(&format!("http://{address}"));
-        Self { client, clock, bus, app, stop: Some(stop), runtime, _dir: dir }
+        Self { client, clock, bus, app, stop: Some(stop), runtime, dir }
     }
 
     /// A client that is logged in with a role; each role has an operator of its name.
@@ -159,6 +166,14 @@ impl InProcess {
             tokio::time::timeout(PATIENCE, waiting).await.is_ok_and(|met| met.is_ok())
         });
         assert!(met, "the devices are {:?}", devices.list());
+    }
+
+    /// All that is in its files, but for the master key.
+    pub fn files(&self) -> Vec<u8> {
+        let entries = std::fs::read_dir(self.dir.path()).expect("its folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let files = paths.filter(|path| path.is_file() && !path.ends_with("master.key"));
+        files.flat_map(|path| std::fs::read(path).expect("a file")).collect()
     }
 
     /// Runs something on the server's own runtime.

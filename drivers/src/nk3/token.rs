@@ -211,6 +211,10 @@ impl Token for SecretsToken {
         })
     }
 
+    fn unlocks_by_touch(&self) -> bool {
+        self.memory.pin_state != PinState::Unset
+    }
+
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         let Some(code) = code else {
             return Err(Error::Unsupported {

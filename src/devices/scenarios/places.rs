@@ -22,7 +22,7 @@ fn says(reader: &'static str, said: &Arc<Mutex<Vec<&'static str>>>) -> OnCall {
 }
 
 async fn slots(devices: &Devices, device: &str) -> Result<Vec<SlotInfo>, DeviceError> {
-    devices.slots(&id(device), None).await
+    Ok(devices.slots(&id(device), None).await?.unwrap_or_default())
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn sixteen_hid_tokens_work_at_once_and_one_that_waits_for_a_touch_delays_no_othe
             let target = id(&format!("fake:{n}"));
             tokio::spawn(async move {
                 devices
-                    .calculate(&target, slot(), MovingFactor::OnToken, None, Arc::new(Unattended))
+                    .calculate(&target, slot(), (MovingFactor::OnToken, None), None, Arc::new(Unattended))
                     .await
                     .map(|passcode| passcode.expose().to_owned())
             })
@@ -241,7 +241,7 @@ fn who_listens_hears_all_of_it_in_order() {
         until(&devices, state_is("fake:1", DeviceState::Ready)).await;
         slots(&devices, "fake:1").await.unwrap();
         devices
-            .calculate(&id("fake:1"), slot(), MovingFactor::OnToken, None, Arc::new(Unattended))
+            .calculate(&id("fake:1"), slot(), (MovingFactor::OnToken, None), None, Arc::new(Unattended))
             .await
             .unwrap();
         world.unplug("A");

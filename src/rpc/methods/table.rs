@@ -402,7 +402,7 @@ methods! {
     {
         "job": "j1", "action": "program", "state": "awaiting_passcode", "step": "awaiting_passcode",
         "device": "ykoath:87654321", "slot": "fobd:87654321", "token": {"id": "t22", "serial": "87654321"},
-        "error": "nobody touched the token in time: confirm the job with a passcode of the device", "operator": "admin",
+        "error": "device `ykoath:87654321`: nobody touched the token in time: confirm the job with a passcode of the device", "operator": "admin",
         "dateCreated": "2026-01-01T00:00:00Z", "lastUpdated": "2026-01-01T00:00:00Z"
     }
 

@@ -68,7 +68,8 @@ impl Run {
         }
         self.move_job(job, JobState::Proving, String::new()).await?;
         let (factor, expected) = self.proof(&credential);
-        match self.ask(job, slot, factor).await {
+        let digits = Some(credential.parameters.digits.get());
+        match self.ask(job, slot, (factor, digits)).await {
             Ok(passcode) => {
                 let caller = self.caller.clone();
                 self.app
@@ -111,7 +112,7 @@ impl Run {
         &self,
         job: JobId,
         slot: SlotId,
-        factor: MovingFactor,
+        factor: (MovingFactor, Option<u8>),
     ) -> Result<driver::Passcode, DeviceError> {
         let attendant = Arc::new(Watching::default());
         let asked =
