@@ -27,7 +27,7 @@ pub enum Code {
 /// An emulated token.
 pub struct Row {
     pub driver: &'static str,
-    pub make: Box<dyn Fn() -> Box<dyn Specimen>>,
+    pub make: Box<dyn Fn() -> Box<dyn Specimen> + Send + Sync>,
     pub code: Code,
     /// Whether it computes HOTP and TOTP for its host.
     calculates: (bool, bool),
@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-fn row<S: Specimen + 'static>(driver: &'static str, make: impl Fn() -> S + 'static) -> Row {
+fn row<S: Specimen + 'static>(driver: &'static str, make: impl Fn() -> S + Send + Sync + 'static) -> Row {
     let make = Box::new(move || -> Box<dyn Specimen> { Box::new(make()) });
     Row { driver, make, code: Code::None, calculates: (true, true), erases: true }
 }
