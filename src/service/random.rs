@@ -20,7 +20,9 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
 }
 
 /// Makes a secret as long as the output of its hash (RFC 4226 §4 R6 asks for 20 bytes with SHA-1), or as long as its
-/// device takes if that is less. It never begins with a zero byte, which a Nitrokey Pro 0.7 takes for no secret at
+/// device takes if that is less.
+///
+/// It never begins with a zero byte, which a Nitrokey Pro 0.7 takes for no secret at
 /// all: less than a hundredth of a bit is lost by that.
 ///
 /// # Errors
