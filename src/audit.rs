@@ -2,7 +2,7 @@
 //!
 //! Each row carries a hash over itself and the hash of the row before ([`chain`]). From time to time the server signs
 //! the hash of the newest row ([`head`]); whoever keeps such a head can tell later whether the log still is what it
-//! was. [`check`] reads a log from its beginning and names the first row that is not what it must be; [`line`] is
+//! was. [`check`] reads a log from its beginning and names the first row that is not what it must be; [`mod@line`] is
 //! the form in which a log leaves the server, [`syslog`] that of RFC 5424.
 //!
 //! What this does not show: whether the server told the truth when it wrote a row, and what happened after the
