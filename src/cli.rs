@@ -13,6 +13,7 @@ pub mod audit;
 pub mod call;
 pub mod catalogue;
 pub mod client;
+pub mod clock;
 pub mod device;
 pub mod doctor;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod operator;
 mod output;
 #[cfg(test)]
 mod playback;
+pub mod policy;
 pub mod selector;
 pub mod serve;
 mod session;
@@ -99,6 +101,8 @@ pub enum Command {
     Product(Noun<catalogue::ProductCommand>),
     /// Repositories: stocks of tokens.
     Repository(Noun<catalogue::RepositoryCommand>),
+    /// Policies: what verification is run with.
+    Policy(Noun<policy::PolicyCommand>),
     /// Operators: who may call the API.
     Operator(Noun<operator::OperatorCommand>),
     /// Clients of OAuth 2.0: programs that act as an operator.
@@ -194,6 +198,7 @@ impl Command {
             Self::Domain(noun) => &noun.globals,
             Self::Product(noun) => &noun.globals,
             Self::Repository(noun) => &noun.globals,
+            Self::Policy(noun) => &noun.globals,
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
@@ -211,6 +216,7 @@ impl Command {
             Self::Domain(noun) => noun.command.run(session),
             Self::Product(noun) => noun.command.run(session),
             Self::Repository(noun) => noun.command.run(session),
+            Self::Policy(noun) => noun.command.run(session),
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),

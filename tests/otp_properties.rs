@@ -33,25 +33,73 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 /// What happens next. Offsets count from where the server expects the token.
 #[derive(Clone, Debug)]
 enum Step {
-    Type { who: Who, token: usize, offset: i128, pin: Pin, named: bool },
-    TypeAgain { who: Who, back: usize },
-    TypeText { who: Who, text: String },
+    Type {
+        who: Who,
+        token: usize,
+        offset: i128,
+        pin: Pin,
+        named: bool,
+    },
+    TypeAgain {
+        who: Who,
+        back: usize,
+    },
+    TypeText {
+        who: Who,
+        text: String,
+    },
     /// Two passcodes in a row, the second one as much later as it is typed later, but for a slip.
-    Pair { who: Who, token: usize, offset: i128, wait: i64, slip: i128, pin: Pin },
-    Sync { who: Who, token: usize, offset: i128, gaps: Vec<i128> },
+    Pair {
+        who: Who,
+        token: usize,
+        offset: i128,
+        wait: i64,
+        slip: i128,
+        pin: Pin,
+    },
+    Sync {
+        who: Who,
+        token: usize,
+        offset: i128,
+        gaps: Vec<i128>,
+    },
     /// Also over months, and backwards: somebody sets the clock of the server.
-    Wait { millis: i64 },
+    Wait {
+        millis: i64,
+    },
     /// `token/reset` without a counter.
-    Reset { token: usize },
-    Rewind { token: usize, by: i128 },
-    Toggle { token: usize },
+    Reset {
+        token: usize,
+    },
+    Rewind {
+        token: usize,
+        by: i128,
+    },
+    Toggle {
+        token: usize,
+    },
     /// `token/unlock`, or a helpdesk that resets.
-    Unlock { user: usize, token: usize },
-    SetPin { token: usize, pin: Option<&'static str> },
-    Freeze { token: usize },
-    SetClock { token: usize, offset_ms: i64, rate_ppb: Option<i32> },
+    Unlock {
+        user: usize,
+        token: usize,
+    },
+    SetPin {
+        token: usize,
+        pin: Option<&'static str>,
+    },
+    Freeze {
+        token: usize,
+    },
+    SetClock {
+        token: usize,
+        offset_ms: i64,
+        rate_ppb: Option<i32>,
+    },
     /// Of the server, or of one token; that may get none of its own again.
-    Policy { token: Option<usize>, policy: Option<Policy> },
+    Policy {
+        token: Option<usize>,
+        policy: Option<Policy>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -231,7 +279,10 @@ impl Both {
         };
         let about_one = !matches!(
             step,
-            Step::TypeAgain { .. } | Step::TypeText { .. } | Step::Wait { .. } | Step::Policy { token: None, .. }
+            Step::TypeAgain { .. }
+                | Step::TypeText { .. }
+                | Step::Wait { .. }
+                | Step::Policy { token: None, .. }
         );
         if about_one && token >= self.world.tokens.len() {
             return;

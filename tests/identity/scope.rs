@@ -113,6 +113,11 @@ fn calls(device: &str) -> Vec<(&'static str, Json)> {
         ("token/set", json!({"token": aa, "attrs": {"description": "x"}})),
         ("token/set", json!({"token": hh, "attrs": {"repository": away}})),
         ("token/reset", json!({ "token": aa })),
+        ("token/clock", json!({ "token": aa })),
+        ("token/setClock", json!({"token": aa, "attrs": {"frozen": true}})),
+        ("policy/get", json!({ "token": aa })),
+        ("policy/search", json!({ "token": aa })),
+        ("policy/set", json!({"token": aa, "attrs": {"totpAccept": 1}})),
         ("token/syncToken", json!({"token": aa, "credential": "359152,969429"})),
         ("token/syncToken", json!({"token": hh, "user": bob, "credential": "359152,969429"})),
         (

@@ -311,7 +311,10 @@ impl World {
     }
 
     fn is_locked(&self, who: Who, now: i64) -> bool {
-        [&self.users[who.user], &self.sources[who.source]].into_iter().flatten().any(|count| count.locked(now))
+        [&self.users[who.user], &self.sources[who.source]]
+            .into_iter()
+            .flatten()
+            .any(|count| count.locked(now))
     }
 
     fn count(&mut self, who: Who, now: i64, policy: &Policy) {
