@@ -8,6 +8,7 @@
 mod api;
 mod audit;
 mod clients;
+mod compliance;
 mod concurrency;
 mod crash;
 mod dependencies;
@@ -26,6 +27,7 @@ mod otp_properties;
 mod otp_slots;
 mod otp_vectors;
 mod pcscd;
+mod policy;
 mod review;
 mod search;
 mod server;
