@@ -1,5 +1,7 @@
-//! How does a token make the passcodes that it shows, if its secret may be this one? Every way that tokens are made is
-//! tried: three hash functions, counter or clock, steps of 30 and 60 seconds. The length of a passcode is seen.
+//! How does a token make the passcodes that it shows, if its secret may be this one?
+//!
+//! Every way that tokens are made is tried: three hash functions, counter or clock, steps of 30 and 60 seconds. The
+//! length of a passcode is seen.
 //!
 //! Which bytes the secret may be is the caller's to try ([`crate::formats::seed`] knows the slips).
 

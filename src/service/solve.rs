@@ -1,7 +1,6 @@
-//! Solve: an imported token whose passcodes do not fit, and one or two passcodes from its display: how was the seed in
-//! the file meant? Hexadecimal that was taken for base 64, SHA-256 that nobody mentioned, 60 seconds instead of 30.
+//! Solve: an imported token whose passcodes do not fit, and one or two from its display: how was its seed meant?
 //!
-//! The seed is read in every way of [`crate::formats::seed`], and each secret that comes out is tried in every way of
+//! Hexadecimal was taken for base 64, nobody mentioned SHA-256, it counts in 60 seconds instead of 30. The seed is read in every way of [`crate::formats::seed`], and each secret that comes out is tried in every way of
 //! [`crate::otp::solve`]. It comes from a token that was imported, spelled again as its file may have had it; or from a
 //! row that is not imported yet. The answer names the readings that show the passcodes, how many other rows of the file
 //! can be read so as well, and what to tell an import. It never shows a seed.

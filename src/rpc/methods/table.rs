@@ -209,7 +209,7 @@ methods! {
             "spelled": null, "asStored": false, "ahead": null, "nextCounter": 3, "others": 0, "othersFit": 0,
             "attrs": {"reading": "base32", "algorithm": "OATH HOTP", "hash": "SHA1", "digits": 6, "timer": null}
         }],
-        "tried": 4449, "expectedByChance": 0.0, "secondPasscodeWanted": false, "changed": 0,
+        "tried": 4449, "expectedByChance": 0.000000004, "secondPasscodeWanted": false, "changed": 0,
         "advice": "import the file with these attributes"
     }
 
