@@ -22,6 +22,7 @@ pub mod find;
 pub mod hotp;
 pub mod passcode;
 pub mod pin;
+pub mod pin_rules;
 pub mod policy;
 pub mod repeats;
 pub mod resync;

@@ -7,10 +7,10 @@
 //! A passcode of six digits is one in a million, and a hundred thousand tokens show as many at eleven counters each:
 //! so whoever asks is told how many would fit by chance, and that a second passcode settles it.
 
-use super::clock_model;
 use super::credential::{Credential, Kind};
 use super::factor::FactorState;
 use super::passcode::{Digits, Passcode};
+use super::policy::Policy;
 use super::time::Timestamp;
 use super::window::Window;
 
@@ -110,13 +110,20 @@ impl Sought {
 
     /// Looks whether a credential shows it: `reach` presses ahead of the counter, or steps either side of the forecast.
     #[must_use]
-    pub fn look(&self, credential: &Credential, state: &FactorState, now: Timestamp, reach: u32) -> Look {
+    pub fn look(
+        &self,
+        credential: &Credential,
+        state: &FactorState,
+        now: Timestamp,
+        policy: &Policy,
+        reach: u32,
+    ) -> Look {
         if credential.parameters.digits != self.digits {
             return Look::default();
         }
         let (centre, behind) = match credential.parameters.kind {
             Kind::Hotp => (state.next, 1),
-            Kind::Totp { time_step } => (clock_model::forecast(state, time_step, now), u64::from(reach)),
+            Kind::Totp { time_step } => (state.clock.step_at(time_step, now, policy), u64::from(reach)),
         };
         self.look_around(credential, centre, behind, u64::from(reach))
     }
@@ -154,7 +161,8 @@ mod tests {
     fn ahead(parameters: Parameters, state: &FactorState, factors: &[u64]) -> Option<i64> {
         let typed: Vec<String> = factors.iter().map(|factor| shown(parameters, *factor)).collect();
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-        let look = Sought::parse(&typed).unwrap().look(&credential(parameters), state, NOW, 10);
+        let look =
+            Sought::parse(&typed).unwrap().look(&credential(parameters), state, NOW, &Policy::default(), 10);
         look.sighting.map(|sighting| sighting.ahead)
     }
 
@@ -197,7 +205,8 @@ mod tests {
     #[test]
     fn tokens_with_passcodes_of_another_length_are_not_asked() {
         let sought = Sought::parse(&["00755224"]).unwrap();
-        let look = sought.look(&credential(Parameters::HOTP), &FactorState::default(), NOW, 10);
+        let look =
+            sought.look(&credential(Parameters::HOTP), &FactorState::default(), NOW, &Policy::default(), 10);
         assert_eq!(look, Look::default());
     }
 
@@ -205,11 +214,15 @@ mod tests {
     fn what_was_tried_and_the_chance_of_one_make_the_expectation() {
         let state = FactorState::starting_at(100);
         let one = Sought::parse(&["755 224"]).unwrap();
-        assert_eq!(one.look(&credential(Parameters::HOTP), &state, NOW, 10).tried, 12);
-        assert_eq!(one.look(&credential(Parameters::HOTP), &FactorState::default(), NOW, 10).tried, 11);
-        assert_eq!(one.look(&credential(Parameters::TOTP), &state, NOW, 10).tried, 21);
+        assert_eq!(one.look(&credential(Parameters::HOTP), &state, NOW, &Policy::default(), 10).tried, 12);
+        assert_eq!(
+            one.look(&credential(Parameters::HOTP), &FactorState::default(), NOW, &Policy::default(), 10)
+                .tried,
+            11
+        );
+        assert_eq!(one.look(&credential(Parameters::TOTP), &state, NOW, &Policy::default(), 10).tried, 21);
         let pair = Sought::parse(&["755224", "287082"]).unwrap();
-        assert_eq!(pair.look(&credential(Parameters::HOTP), &state, NOW, 10).tried, 12);
+        assert_eq!(pair.look(&credential(Parameters::HOTP), &state, NOW, &Policy::default(), 10).tried, 12);
         assert!((one.chance() - 1e-6).abs() < 1e-18 && (pair.chance() - 1e-12).abs() < 1e-24);
         let ten = Sought::parse(&["0123456789"]).unwrap();
         assert!((ten.chance() - 1.0 / 2_147_483_648.0).abs() < 1e-20);

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::model::id::TokenId;
 use crate::otp::find::{Sighting, Sought};
 use crate::otp::time::Timestamp;
-use crate::store::objects::{self, Condition, TOKEN};
+use crate::store::objects::{self, Condition, Held, TOKEN};
 use crate::store::{Reader, Store};
 
 /// How far a search reaches unless it is told otherwise: presses ahead, or steps either side.
@@ -235,8 +235,11 @@ impl Search {
         let mut part = Tally::default();
         let ids = first..=first.saturating_add(RANGE - 1);
         let digits = Some(self.sought.digits());
-        objects::secrets(reader, &self.conditions, digits, ids, |token, credential, factor| {
-            let look = self.sought.look(&credential, &factor, self.now, self.reach);
+        let policies = reader.policies()?;
+        objects::secrets(reader, &self.conditions, digits, ids, |held| {
+            let Held { token, product, credential, factor } = held;
+            let policy = policies.of(token, product);
+            let look = self.sought.look(&credential, &factor, self.now, policy, self.reach);
             part.searched += 1;
             part.tried += look.tried;
             if let Some(sighting) = look.sighting {

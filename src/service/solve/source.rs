@@ -138,9 +138,9 @@ fn of_token(reader: &Reader<'_>, token: &Selector) -> Result<Source, Error> {
     let others: BTreeSet<TokenId> = reader.came_with(token, MOST_OTHERS)?.into_iter().collect();
     let mut secrets = Vec::new();
     if let (Some(first), Some(last)) = (others.first(), others.last()) {
-        objects::secrets(reader, &[], None, first.0..=last.0, |other, credential, _| {
-            if others.contains(&other) {
-                secrets.push(credential.secret);
+        objects::secrets(reader, &[], None, first.0..=last.0, |other| {
+            if others.contains(&other.token) {
+                secrets.push(other.credential.secret);
             }
         })?;
     }

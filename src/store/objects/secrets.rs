@@ -6,12 +6,24 @@ use rusqlite::params_from_iter;
 use super::TOKEN;
 use super::query::{Condition, QueryError, Select};
 use super::terms::Term;
-use crate::model::id::TokenId;
+use crate::model::id::{ProductId, TokenId};
 use crate::otp::credential::Credential;
 use crate::otp::factor::FactorState;
 use crate::otp::passcode::Digits;
 use crate::store::Reader;
-use crate::store::hot::{credential_place, read_parameters, unseal_secret};
+use crate::store::hot::{FACTOR_COLUMNS, credential_place, read_factor, read_parameters, unseal_secret};
+
+/// A token with its secret.
+pub struct Held {
+    /// Its id.
+    pub token: TokenId,
+    /// Its model.
+    pub product: ProductId,
+    /// How it makes passcodes.
+    pub credential: Credential,
+    /// Where it stands.
+    pub factor: FactorState,
+}
 
 /// Visits the tokens with ids in a range that fulfil all conditions and have passcodes of this length.
 ///
@@ -24,7 +36,7 @@ pub fn secrets(
     conditions: &[Condition],
     digits: Option<Digits>,
     ids: std::ops::RangeInclusive<i64>,
-    mut visit: impl FnMut(TokenId, Credential, FactorState),
+    mut visit: impl FnMut(Held),
 ) -> Result<(), QueryError> {
     let mut select = Select::new(&TOKEN, reader.scope);
     select.conditions(reader, conditions)?;
@@ -37,17 +49,17 @@ pub fn secrets(
     let length =
         digits.map_or_else(String::new, |digits| format!(" AND token_credential.digits = {}", digits.get()));
     let sql = format!(
-        "SELECT token.id, token_credential.secret, token_credential.kind, token_credential.hash,
-         token_credential.digits, token_credential.time_step_seconds, token_state.next_factor,
-         token_state.drift_steps, token_state.needs_sync
+        "SELECT token.id, token.product_id, token_credential.secret, token_credential.kind, token_credential.hash,
+         token_credential.digits, token_credential.time_step_seconds, {}
          {} AND token_credential.secret IS NOT NULL{length}",
+        FACTOR_COLUMNS.replace("s.", "token_state."),
         select.walking_tail()
     );
     let mut statement = reader.connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(&select.values))?;
     while let Some(row) = rows.next()? {
         let token = TokenId(row.get(0)?);
-        let sealed = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let sealed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         let secret = match unseal_secret(reader.vault, credential_place(token), sealed) {
             Ok(secret) => secret,
             Err(error) => {
@@ -55,12 +67,12 @@ pub fn secrets(
                 continue;
             }
         };
-        let factor = FactorState {
-            next: row.get::<_, i64>(6)? as u64,
-            drift_steps: row.get(7)?,
-            needs_sync: row.get(8)?,
-        };
-        visit(token, Credential { secret, parameters: read_parameters(row, 2)? }, factor);
+        visit(Held {
+            token,
+            product: ProductId(row.get(1)?),
+            credential: Credential { secret, parameters: read_parameters(row, 3)? },
+            factor: read_factor(row, 7)?,
+        });
     }
     Ok(())
 }
