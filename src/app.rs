@@ -16,6 +16,7 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -44,6 +45,10 @@ pub struct Shared {
     pub rules: verify::Rules,
     /// Who is logged in.
     pub logins: Arc<Logins>,
+    /// Held while a backup is made.
+    pub backup: Arc<tokio::sync::Mutex<()>>,
+    /// How a change of keys stands.
+    pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
@@ -85,6 +90,8 @@ impl App {
             clock,
             rules,
             logins,
+            backup: Arc::default(),
+            key_change: KeyChange::default(),
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
@@ -92,6 +99,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        key::resume(&app).await?;
         Ok(app)
     }
 

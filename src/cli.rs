@@ -5,11 +5,12 @@
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
 //! the server spends them at once.
 //!
-//! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
+//! The server's own commands are here too ([`init`], [`serve`], [`restore`]): these work on files and ports, not on the API,
 //! and have none of the client's options.
 
 mod ask;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod catalogue;
 pub mod client;
@@ -19,10 +20,12 @@ pub mod error;
 mod events;
 pub mod init;
 pub mod job;
+pub mod key;
 pub mod operator;
 mod output;
 #[cfg(test)]
 mod playback;
+pub mod restore;
 pub mod selector;
 pub mod serve;
 mod session;
@@ -107,6 +110,10 @@ pub enum Command {
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
+    /// The keys that seal the database: make, change.
+    Key(Noun<key::KeyCommand>),
+    /// Take a copy of the database, while the server runs.
+    Backup(Verb<backup::BackupArgs>),
     /// Call any method of the API.
     Call(Verb<call::CallArgs>),
 }
@@ -149,6 +156,7 @@ pub fn run(command: &Command) -> ExitCode {
     }
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
+        Command::Key(noun) => noun.command.offline(globals.json, &mut out),
         _ => None,
     };
     let online = || {
@@ -198,6 +206,8 @@ impl Command {
             Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
+            Self::Key(noun) => &noun.globals,
+            Self::Backup(verb) => &verb.globals,
             Self::Call(verb) => &verb.globals,
         }
     }
@@ -215,6 +225,8 @@ impl Command {
             Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
+            Self::Key(noun) => noun.command.run(session),
+            Self::Backup(verb) => verb.args.run(session),
             Self::Call(verb) => verb.args.run(session),
         }
     }

@@ -6,6 +6,9 @@
 //! to the same secret; it silences the credential until [`super::resync`] has seen consecutive passcodes.
 //! The last value of `u64` is never accepted: no floor could lie above it.
 
+use super::credential::Kind;
+use super::time::Timestamp;
+
 /// What changes about a credential as it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FactorState {
@@ -41,6 +44,22 @@ impl FactorState {
         self.next = next;
     }
 
+    /// What may be trusted of a state from a backup, at the time when that is restored: which factors were used up after
+    /// the backup, it does not tell. Of HOTP nothing is left to go by, so it waits for a resync. Of TOTP everything is
+    /// used up that the window of `accept` steps may have reached by now, for a device as far ahead as this one was.
+    #[must_use]
+    pub fn after_restore(self, kind: Kind, now: Timestamp, accept: u32) -> Self {
+        match kind {
+            Kind::Hotp => Self { needs_sync: true, ..self },
+            Kind::Totp { time_step } => {
+                let ahead = u64::try_from(self.drift_steps).unwrap_or(0).saturating_add(accept.into());
+                let mut state = self;
+                state.spend(time_step.step_at(now).saturating_add(ahead));
+                state
+            }
+        }
+    }
+
     /// Forgets the drift and keeps the floor and a resync that is due.
     pub const fn forget_drift(&mut self) {
         self.drift_steps = 0;
@@ -50,6 +69,7 @@ impl FactorState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otp::totp::TimeStep;
 
     #[test]
     fn spending_raises_the_floor_and_never_lowers_it() {
@@ -73,6 +93,26 @@ mod tests {
         assert_eq!(state, FactorState { next: 7, drift_steps: 0, needs_sync: true });
         state.rewind(20);
         assert_eq!(state, FactorState { next: 20, drift_steps: 0, needs_sync: true });
+    }
+
+    #[test]
+    fn a_restored_hotp_state_waits_for_a_resync_and_keeps_its_floor() {
+        let restored = FactorState::starting_at(7).after_restore(Kind::Hotp, Timestamp::from_secs(900), 2);
+        assert_eq!(restored, FactorState { next: 7, drift_steps: 0, needs_sync: true });
+    }
+
+    #[test]
+    fn a_restored_totp_state_accepts_no_step_that_the_window_has_reached() {
+        let kind = Kind::Totp { time_step: TimeStep::SECONDS_30 };
+        let at = |drift_steps, next| {
+            FactorState { next, drift_steps, needs_sync: false }
+                .after_restore(kind, Timestamp::from_secs(900), 2)
+                .next
+        };
+        assert_eq!(at(0, 5), 33, "step 30 is now, 32 may have been accepted");
+        assert_eq!(at(4, 5), 37, "a device that is ahead");
+        assert_eq!(at(-4, 5), 33, "one that is behind may have caught up");
+        assert_eq!(at(0, 50), 50, "never down");
     }
 
     #[test]

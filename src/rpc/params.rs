@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod device;
 mod directory;
+mod key;
 mod operator;
 mod token;
 
@@ -25,6 +26,7 @@ pub(super) use self::audit::*;
 pub(super) use self::auth::*;
 pub(super) use self::device::*;
 pub(super) use self::directory::*;
+pub(super) use self::key::*;
 pub(super) use self::operator::*;
 pub(super) use self::token::*;
 
