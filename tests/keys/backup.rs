@@ -1,18 +1,22 @@
 //! Backups of a running server: consistent, checked, private, and never half there.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
 use firmware_fixtures::attach::VirtualBus;
 use fobd::model::role::Role;
 use fobd::store::backup::check;
 use serde_json::json;
+use sha2::Digest as _;
 
 use super::{cli, hotp, is_accepted, with_tokens};
 use crate::support::client::Client;
 use crate::support::in_process::InProcess;
-use crate::support::program::Installation;
+use crate::support::program::{Installation, fobd};
 
 #[test]
 fn a_backup_under_load_is_whole_private_and_without_the_master_key() {
@@ -88,4 +92,44 @@ fn what_a_crash_left_of_a_backup_or_a_restore_is_taken_away_at_the_start() {
     assert!(names.iter().all(|name| !installation.data_dir().join(name).exists()));
     let file = installation.scratch().join("fresh.backup");
     assert_eq!(cli(&installation, &server, &["backup".as_ref(), file.as_os_str()]).0, 0);
+}
+
+/// A server that answers one request with that.
+fn answering(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut head = BufReader::new(stream.try_clone().expect("the stream")).lines();
+        while head.next().is_some_and(|line| !line.expect("a line").is_empty()) {}
+        drop(stream.write_all(&answer));
+    });
+    url
+}
+
+#[test]
+fn what_does_not_come_whole_never_gets_the_name() {
+    let installation = Installation::new();
+    let digest = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(bytes));
+    let answer = |length: usize, digest: &str, body: &[u8]| {
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nRepr-Digest: sha-256=:{digest}:\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    };
+    let cases = [
+        ("cut off", answer(1000, &digest(b"half"), b"half"), "the answer was cut off"),
+        ("changed", answer(4, &digest(b"whole"), b"othr"), "the answer was cut off"),
+        ("no database", answer(4, &digest(b"text"), b"text"), "cannot be used"),
+    ];
+    for (case, answer, why) in cases {
+        let dir = installation.scratch().join(case.replace(' ', "-"));
+        fs::create_dir(&dir).expect("a directory");
+        let mut command = fobd();
+        command.arg("backup").arg(dir.join("x.backup")).args(["--server", &answering(answer)]);
+        let output =
+            command.arg("--password-file").arg(installation.password_file()).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{case}: {said}");
+        assert_eq!(fs::read_dir(&dir).expect("the directory").count(), 0, "{case}");
+    }
 }
