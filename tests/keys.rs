@@ -6,6 +6,7 @@ mod rotate;
 mod rotate_crash;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,4 +59,20 @@ fn import_totp(client: &Client, serial: &str) {
 /// The time step that it is.
 fn step_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() / 30
+}
+
+#[test]
+fn serve_warns_while_the_master_key_lies_beside_the_database() {
+    const WARNING: &str = "the master key lies beside the database";
+    let installation = Installation::new();
+    installation.start().stop();
+    let log = fs::read_to_string(installation.log_file()).expect("the log");
+    assert!(log.contains(WARNING), "{log}");
+    let elsewhere = installation.scratch().join("elsewhere.key");
+    fs::rename(installation.key_file(), &elsewhere).expect("the key");
+    fs::remove_file(installation.log_file()).expect("the log");
+    let installation = installation.argument("--key-file").argument(elsewhere);
+    installation.start().stop();
+    let log = fs::read_to_string(installation.log_file()).expect("the log");
+    assert!(!log.contains(WARNING), "{log}");
 }

@@ -15,6 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::hot::{one_row, read_parameters};
 use super::sealing::{self, MasterKey, Vault};
 use super::{Location, StoreError, Synchronous, audit, schema};
+use crate::otp::credential::Kind;
 use crate::otp::factor::FactorState;
 use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
@@ -116,7 +117,8 @@ impl Restoring {
         let database = self.location.database();
         let at = |source| StoreError::File { path: database.clone(), source };
         File::open(&self.path).and_then(|file| file.sync_all()).map_err(at)?;
-        let kept = beside(&database, &format!(".replaced-{}", now.as_secs()));
+        let names = (0_u32..).map(|n| beside(&database, &format!(".replaced-{}-{n}", now.as_secs())));
+        let kept = names.into_iter().find(|name| !name.exists()).unwrap_or_default();
         let replaced = database.exists();
         if replaced {
             fold(&database);
@@ -193,27 +195,28 @@ fn set_factors(
     changed: &mut Changed,
 ) -> Result<(), StoreError> {
     let mut select = connection.prepare(
-        "SELECT s.token_id, s.next_factor, s.drift_steps, s.needs_sync, c.kind, c.hash, c.digits, c.time_step_seconds
+        "SELECT s.token_id, s.next_factor, s.drift_steps, c.kind, c.hash, c.digits, c.time_step_seconds
          FROM token_states s JOIN credentials c ON c.token_id = s.token_id
          WHERE s.token_id > ?1 ORDER BY s.token_id LIMIT ?2",
     )?;
     let mut put = connection.prepare(
-        "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = ?4 WHERE token_id = ?1",
+        "UPDATE token_states SET next_factor = ?2, needs_sync = max(needs_sync, ?3) WHERE token_id = ?1",
     )?;
     let mut after = i64::MIN;
     loop {
         let page = select.query_map((after, PAGE), |row| {
-            let next = row.get::<_, i64>(1)? as u64;
-            let state = FactorState { next, drift_steps: row.get(2)?, needs_sync: row.get(3)? };
-            Ok((row.get::<_, i64>(0)?, state, read_parameters(row, 4)?))
+            let (next, drift) = (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)?);
+            Ok((row.get::<_, i64>(0)?, next, drift, read_parameters(row, 3)?.kind))
         })?;
         let page = page.collect::<rusqlite::Result<Vec<_>>>()?;
         let Some((last, ..)) = page.last() else { return Ok(()) };
         after = *last;
-        for (token, state, parameters) in page {
-            let state = state.after_restore(parameters.kind, now, policy.totp_accept);
-            one_row(put.execute((token, state.next as i64, state.drift_steps, state.needs_sync))?)?;
-            *(if state.needs_sync { &mut changed.to_resync } else { &mut changed.totp }) += 1;
+        for (token, next, drift, kind) in page {
+            // The device may be as far ahead as it was, and the window reaches further.
+            let ahead = u64::try_from(drift).unwrap_or(0).saturating_add(policy.totp_accept.into());
+            let state = FactorState::starting_at(next).after_restore(kind, now, ahead);
+            one_row(put.execute((token, state.next as i64, state.needs_sync))?)?;
+            *(if kind == Kind::Hotp { &mut changed.to_resync } else { &mut changed.totp }) += 1;
         }
     }
 }

@@ -132,6 +132,10 @@ impl MasterKey {
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let at = |source| KeyError::File { path: path.to_owned(), source };
         let malformed = |problem| KeyError::Malformed { path: path.to_owned(), problem };
+        // Nothing else is opened: a pipe would be waited for.
+        if !fs::metadata(path).map_err(at)?.is_file() {
+            return Err(malformed("it is not a file"));
+        }
         let file = fs::File::open(path).map_err(at)?;
         if file.metadata().map_err(at)?.permissions().mode() & 0o077 != 0 {
             return Err(malformed("it may be read by others than its owner (chmod 600 it)"));
