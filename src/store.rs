@@ -12,6 +12,7 @@ pub mod backup;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
+pub mod clocks;
 pub mod directory;
 pub mod downloads;
 mod guard;
@@ -20,6 +21,7 @@ pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
+pub mod policies;
 pub mod restore;
 pub mod rotation;
 mod schema;
@@ -498,6 +500,8 @@ pub struct Tx<'c> {
     cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
+    /// Whether a policy was made: the writer reads them again.
+    policies_changed: Cell<bool>,
 }
 
 impl<'c> Tx<'c> {
@@ -509,6 +513,7 @@ impl<'c> Tx<'c> {
             moved_jobs: RefCell::default(),
             cut: Cell::default(),
             added: RefCell::default(),
+            policies_changed: Cell::default(),
         }
     }
 

@@ -10,7 +10,6 @@ use super::audit::verify::{check_file, read_heads};
 use super::init::{location, make_private};
 use super::system_clock::SystemClock;
 use crate::audit::check::Report;
-use crate::otp::policy::Policy;
 use crate::otp::time::{Clock as _, Timestamp};
 use crate::store::backup::{self, About};
 use crate::store::objects::iso;
@@ -91,8 +90,7 @@ pub fn run(args: &RestoreArgs) -> anyhow::Result<()> {
             args.backup.display()
         );
     }
-    let changed =
-        restoring.apply(&master, now, &Policy::default(), |changed| entry(&about, &report, changed))?;
+    let changed = restoring.apply(&master, now, |changed| entry(&about, &report, changed))?;
     let kept = restoring.install(now)?;
     let lost = newer.iter().map(|head| head.head.sequence).max();
     let told = Told { about: &about, report: &report, changed: &changed, kept: kept.as_deref(), lost };

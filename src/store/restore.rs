@@ -2,8 +2,9 @@
 //! that was good after the backup is good twice, and only then given its name.
 //!
 //! What was accepted after the backup was taken is in no file any more. So no counter of the backup is trusted: HOTP
-//! waits for a resync, TOTP accepts only what no device can have shown yet ([`FactorState::after_restore`]), and what
-//! stood for a login or was good once is gone. The rules are in [`apply_rules`].
+//! waits for a resync, TOTP accepts only what cannot have been used yet
+//! ([`FactorState::after_restore`](crate::otp::factor::FactorState::after_restore)), and what stood for a login or was
+//! good once is gone. The rules are in `apply_rules`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write as _};
@@ -12,12 +13,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::hot::{one_row, read_parameters};
+use super::hot::{FACTOR_COLUMNS, one_row, read_factor, read_parameters};
 use super::sealing::{self, MasterKey, Vault};
-use super::{Location, StoreError, Synchronous, audit, schema};
+use super::{Location, StoreError, Synchronous, audit, policies, schema};
+use crate::model::id::{ProductId, TokenId};
 use crate::otp::credential::Kind;
-use crate::otp::factor::FactorState;
-use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
 
 /// Tokens of one look.
@@ -93,14 +93,13 @@ impl Restoring {
         &self,
         master: &MasterKey,
         now: Timestamp,
-        policy: &Policy,
         entry: impl FnOnce(&Changed) -> audit::Entry,
     ) -> Result<Changed, StoreError> {
         let mut connection = schema::open(&self.path)?;
         let vault = Vault::open(&connection, master)?;
         schema::prepare_writer(&mut connection, &self.path, Synchronous::Full)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changed = apply_rules(&transaction, now, policy)?;
+        let changed = apply_rules(&transaction, now)?;
         let additions = audit::Additions { entries: vec![entry(&changed)], sign: true, cut: None };
         audit::create(&transaction, &vault, now)?.append(&transaction, now, &additions)?;
         transaction.commit()?;
@@ -173,9 +172,9 @@ pub(super) fn sweep(data_dir: &Path) {
 }
 
 /// What must be no more, or not yet, in a database that is older than what it has promised.
-fn apply_rules(connection: &Connection, now: Timestamp, policy: &Policy) -> Result<Changed, StoreError> {
+fn apply_rules(connection: &Connection, now: Timestamp) -> Result<Changed, StoreError> {
     let mut changed = Changed::default();
-    set_factors(connection, now, policy, &mut changed)?;
+    set_factors(connection, now, &mut changed)?;
     changed.sessions = connection.execute("DELETE FROM bearers", [])? as u64;
     changed.downloads = connection.execute("DELETE FROM downloads", [])? as u64;
     connection.execute("UPDATE operators SET generation = generation + 1", [])?;
@@ -188,34 +187,29 @@ fn apply_rules(connection: &Connection, now: Timestamp, policy: &Policy) -> Resu
     Ok(changed)
 }
 
-fn set_factors(
-    connection: &Connection,
-    now: Timestamp,
-    policy: &Policy,
-    changed: &mut Changed,
-) -> Result<(), StoreError> {
-    let mut select = connection.prepare(
-        "SELECT s.token_id, s.next_factor, s.drift_steps, c.kind, c.hash, c.digits, c.time_step_seconds
-         FROM token_states s JOIN credentials c ON c.token_id = s.token_id
-         WHERE s.token_id > ?1 ORDER BY s.token_id LIMIT ?2",
-    )?;
+fn set_factors(connection: &Connection, now: Timestamp, changed: &mut Changed) -> Result<(), StoreError> {
+    let policies = policies::load(connection)?;
+    let mut select = connection.prepare(&format!(
+        "SELECT s.token_id, t.product_id, c.kind, c.hash, c.digits, c.time_step_seconds, {FACTOR_COLUMNS}
+         FROM token_states s JOIN credentials c ON c.token_id = s.token_id JOIN tokens t ON t.id = s.token_id
+         WHERE s.token_id > ?1 ORDER BY s.token_id LIMIT ?2"
+    ))?;
     let mut put = connection.prepare(
-        "UPDATE token_states SET next_factor = ?2, needs_sync = max(needs_sync, ?3) WHERE token_id = ?1",
+        "UPDATE token_states SET next_factor = ?2, needs_sync = ?3, pending_factor = NULL, pending_at_ms = NULL
+         WHERE token_id = ?1",
     )?;
     let mut after = i64::MIN;
     loop {
         let page = select.query_map((after, PAGE), |row| {
-            let (next, drift) = (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)?);
-            Ok((row.get::<_, i64>(0)?, next, drift, read_parameters(row, 3)?.kind))
+            let ids = (TokenId(row.get(0)?), ProductId(row.get(1)?));
+            Ok((ids, read_parameters(row, 2)?.kind, read_factor(row, 6)?))
         })?;
         let page = page.collect::<rusqlite::Result<Vec<_>>>()?;
-        let Some((last, ..)) = page.last() else { return Ok(()) };
-        after = *last;
-        for (token, next, drift, kind) in page {
-            // The device may be as far ahead as it was, and the window reaches further.
-            let ahead = u64::try_from(drift).unwrap_or(0).saturating_add(policy.totp_accept.into());
-            let state = FactorState::starting_at(next).after_restore(kind, now, ahead);
-            one_row(put.execute((token, state.next as i64, state.needs_sync))?)?;
+        let Some(((last, _), ..)) = page.last() else { return Ok(()) };
+        after = last.0;
+        for ((token, product), kind, state) in page {
+            let state = state.after_restore(kind, now, policies.of(token, product));
+            one_row(put.execute((token.0, state.next as i64, state.needs_sync))?)?;
             *(if kind == Kind::Hotp { &mut changed.to_resync } else { &mut changed.totp }) += 1;
         }
     }
