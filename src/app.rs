@@ -16,6 +16,7 @@ use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
 use crate::service::find::Searches;
+use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -46,6 +47,10 @@ pub struct Shared {
     pub searches: Searches,
     /// Who is logged in.
     pub logins: Arc<Logins>,
+    /// Held while a backup is made.
+    pub backup: Arc<tokio::sync::Mutex<()>>,
+    /// How a change of keys stands.
+    pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
@@ -88,6 +93,8 @@ impl App {
             rules,
             searches: Searches::default(),
             logins,
+            backup: Arc::default(),
+            key_change: KeyChange::default(),
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
@@ -95,6 +102,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        key::resume(&app).await?;
         Ok(app)
     }
 

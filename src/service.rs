@@ -2,6 +2,7 @@
 
 pub mod assign;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod catalogue;
 pub mod chunks;
@@ -18,6 +19,7 @@ pub mod find;
 pub mod import;
 pub mod inventory;
 pub mod job;
+pub mod key;
 pub mod lifecycle;
 pub mod operator;
 mod pace;

@@ -20,6 +20,7 @@ mod identity;
 mod jobs;
 mod jsonrpc;
 mod keyroost;
+mod keys;
 mod nitrokey;
 mod openrpc;
 mod otp_oracle;

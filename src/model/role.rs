@@ -41,6 +41,10 @@ pub enum Permission {
     AuditRead,
     /// Take old rows out of the audit log.
     AuditPrune,
+    /// Change the keys that seal the database.
+    KeyRotate,
+    /// Take a copy of the whole database.
+    Backup,
 }
 
 /// What an operator is.
@@ -120,9 +124,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_admin_may_rewind_or_read_a_users_passcode_off_a_device() {
+    fn only_an_admin_may_rewind_read_a_users_passcode_off_a_device_change_keys_or_copy_everything() {
+        use Permission::{Backup, DeviceCalculate, KeyRotate, TokenRewind};
         for (role, _) in Role::ALL {
-            for permission in [Permission::TokenRewind, Permission::DeviceCalculate] {
+            for permission in [TokenRewind, DeviceCalculate, KeyRotate, Backup] {
                 assert_eq!(role.grants(permission), *role == Role::Admin, "{role:?} {permission:?}");
             }
         }

@@ -138,6 +138,14 @@ kinds! {
     LastAdmin = 1091, "operator.last_admin";
     /// No such client of OAuth 2.0.
     ClientNotFound = 1092, "client.not_found";
+    /// The file of the new master key cannot be used; the message says why, and what to do.
+    KeyFile = 1120, "key.file";
+    /// A change of keys is under way already.
+    KeyRotating = 1121, "key.rotating";
+    /// No change of keys waits for its master key.
+    KeyNotWaiting = 1122, "key.not_waiting";
+    /// A backup is being made already.
+    BackupBusy = 1125, "backup.busy";
 }
 
 /// Longest message, in characters.

@@ -42,6 +42,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("operator/delete", ADMIN),
     ("client/create", ADMIN), ("client/search", ADMIN), ("client/delete", ADMIN),
     ("audit/search", "admin auditor"), ("audit/prune", ADMIN),
+    ("key/status", ADMIN), ("key/rotate", ADMIN),
 ];
 
 #[test]

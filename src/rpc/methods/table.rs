@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, policy, token};
+use super::super::handlers::{assignment, audit, auth, device, directory, job, key, operator, policy, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
@@ -16,6 +16,7 @@ use crate::service::catalogue::products;
 use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
 use crate::service::find::FoundShown;
+use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
 use crate::service::shown::{
     ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
@@ -560,4 +561,12 @@ methods! {
     "audit/prune", AuditPrune, audit::prune, AuditPrune => typed_result::<PrunedShown>();
     "Takes rows out of the audit log that are older than some time; their newest hash stays, signed." []
     {"before": "2025-01-01T00:00:00Z"} => {"cut": null, "removed": 0}
+
+    "key/status", KeyRotate, key::status, KeyStatus => typed_result::<KeysShown>();
+    "Shows the master key's id, and how a change of keys stands." []
+    {} => {"state": "idle", "keyId": "…", "nextKeyId": null, "total": 0, "done": 0, "damaged": 0}
+
+    "key/rotate", KeyRotate, key::rotate, KeyRotate => typed_result::<RotationShown>();
+    "Makes a new master key and a new data key, and seals all secrets anew, while logins go on." [KeyFile, KeyRotating, KeyNotWaiting]
+    {} => {"state": "working", "oldKeyId": "…", "keyId": "…", "keyFile": "…"}
 }
