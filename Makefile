@@ -13,7 +13,7 @@ test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
 	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
-test-kernel: ## run the tests that need a kernel with USB, in one of their own (built once, in some minutes)
+test-kernel: ## run the tests that need a kernel of their own, for USB or to cut its power (built once, in some minutes)
 	@scripts/setup.sh kernel
 	scripts/kernel/test.sh
 
