@@ -26,6 +26,7 @@ lint: ## check formatting, lints, docs and dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package fobd-drivers --features hid,pcsc --test kernel --locked -- -D warnings
+	cargo clippy --workspace --test power --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
 	else echo "cargo-deny is not installed: tests/dependencies.rs checks the licences instead"; fi
