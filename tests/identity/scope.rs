@@ -120,6 +120,7 @@ fn calls(device: &str) -> Vec<(&'static str, Json)> {
         ("policy/set", json!({"token": aa, "attrs": {"totpAccept": 1}})),
         ("token/syncToken", json!({"token": aa, "credential": "359152,969429"})),
         ("token/syncToken", json!({"token": hh, "user": bob, "credential": "359152,969429"})),
+        ("token/solve", json!({"token": aa, "credential": "359152,969429"})),
         (
             "token/import",
             json!({"attrs": {"product": oath, "repository": away, "data": format!("N1,{RFC_SECRET_HEX}\n")}}),
