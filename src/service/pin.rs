@@ -85,6 +85,14 @@ impl NewPin {
     }
 }
 
+/// The one user who has the token.
+fn holder_of(reader: &Reader<'_>, token: TokenId) -> Result<Option<UserId>, Error> {
+    match *reader.assignments_of(token)? {
+        [assignment] => Ok(Some(reader.assigned(assignment)?.1)),
+        _ => Ok(None),
+    }
+}
+
 /// What is said to who has chosen the old PIN again.
 pub(super) const SAME_PIN: &str = "must be another PIN than the old one";
 
@@ -167,7 +175,7 @@ pub struct PinChange {
 /// for a new PIN that breaks a rule (nothing is counted then), or is the old one.
 pub async fn change(store: &Store, caller: &Caller, change: PinChange) -> Result<(), Error> {
     let PinChange { token, user, source, old, new } = change;
-    let new = NewPin::of(store, Some(user), new).await?;
+    let new = NewPin::of(store, Some(user), Some(token), new).await?;
     let key = store.pin_key().clone();
     store.decide(ChangePin { operator: caller.name.clone(), key, token, user, source, old, new }).await?
 }
