@@ -49,19 +49,26 @@ pub struct NewPin {
 }
 
 impl NewPin {
-    /// Makes ready to judge the PIN that this user has chosen.
+    /// Makes ready to judge the PIN that this user has chosen, or the one who has this token.
     ///
     /// # Errors
     /// If the store cannot be read, or the system gives no random bytes.
-    pub async fn of(store: &Store, user: Option<UserId>, text: Zeroizing<String>) -> Result<Self, Error> {
-        let login_name = match user {
-            Some(user) => {
-                let named =
-                    store.read(move |reader| Ok::<_, Error>(reader.domain_and_login_of(user)?)).await?;
-                Some(named.1)
-            }
-            None => None,
-        };
+    pub async fn of(
+        store: &Store,
+        user: Option<UserId>,
+        token: Option<TokenId>,
+        text: Zeroizing<String>,
+    ) -> Result<Self, Error> {
+        let login_name = store
+            .read(move |reader| {
+                let user = match (user, token) {
+                    (None, Some(token)) => holder_of(reader, token)?,
+                    (user, _) => user,
+                };
+                let named = user.map(|user| reader.domain_and_login_of(user)).transpose()?;
+                Ok::<_, Error>(named.map(|(_, login_name)| login_name))
+            })
+            .await?;
         Ok(Self { text, login_name, salt: random::bytes()? })
     }
 
