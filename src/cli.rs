@@ -19,6 +19,7 @@ pub mod error;
 mod events;
 pub mod init;
 pub mod job;
+pub mod log;
 pub mod operator;
 mod output;
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub enum Permission {
     AuditRead,
     /// Take old rows out of the audit log.
     AuditPrune,
+    /// Read the metrics.
+    MetricsRead,
 }
 
 /// What an operator is.
@@ -50,6 +52,8 @@ pub enum Role {
     Verifier,
     /// A workstation that lends its ports.
     Station,
+    /// A program that collects metrics: its password lies in a file of its own, and opens nothing else.
+    Monitor,
 }
 
 impl Role {
@@ -60,6 +64,7 @@ impl Role {
         (Self::Auditor, "auditor"),
         (Self::Verifier, "verifier"),
         (Self::Station, "station"),
+        (Self::Monitor, "monitor"),
     ];
 
     /// The name in the table.
@@ -71,6 +76,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Verifier => "verifier",
             Self::Station => "station",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -84,8 +90,8 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead, TokenWrite,
-            Verify,
+            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, MetricsRead, TokenRead,
+            TokenWrite, Verify,
         };
         match self {
             Self::Admin => true,
@@ -93,10 +99,13 @@ impl Role {
                 permission,
                 DirectoryRead | DirectoryWrite | TokenRead | TokenWrite | DeviceRead | DeviceProgram | Verify
             ),
-            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
+            Self::Auditor => {
+                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead)
+            }
             Self::Verifier => permission == Verify,
             // A station lends its ports over a surface of its own; the methods are not for it.
             Self::Station => false,
+            Self::Monitor => permission == MetricsRead,
         }
     }
 }
@@ -115,10 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_is_read_by_auditor_and_admin_and_pruned_by_the_admin() {
+    fn audit_log_and_metrics_are_for_those_who_watch_and_pruning_is_for_the_admin() {
         let who = |permission| Role::ALL.iter().map(|(role, _)| *role).filter(move |r| r.grants(permission));
         assert!(who(Permission::AuditRead).eq([Role::Admin, Role::Auditor]));
         assert!(who(Permission::AuditPrune).eq([Role::Admin]));
+        assert!(who(Permission::MetricsRead).eq([Role::Admin, Role::Auditor, Role::Monitor]));
     }
 
     #[test]

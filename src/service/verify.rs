@@ -2,10 +2,12 @@
 //! moving factor is on the disk.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
 use crate::access::Caller;
+use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::policy::Policy;
@@ -49,6 +51,8 @@ pub struct Rules {
     pub policy: Arc<Policy>,
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Asks.
@@ -61,7 +65,11 @@ pub async fn verify(
     caller: &Caller,
     question: Question,
 ) -> Result<Answer, StoreError> {
-    store.decide(Verify { rules: rules.clone(), operator: caller.name.clone(), question }).await
+    let asked = Instant::now();
+    let decision = Verify { rules: rules.clone(), operator: caller.name.clone(), question };
+    let (answer, outcome) = store.decide(decision).await?;
+    rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
+    Ok(answer)
 }
 
 struct Verify {
@@ -78,14 +86,15 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    type Reply = Answer;
+    /// The answer, and the outcome in the audit log.
+    type Reply = (Answer, &'static str);
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
         Keys { user: *user, token: *token, source: source.clone() }
     }
 
-    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
         let holders = self.holders(rows);
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -118,7 +127,7 @@ impl Decision for Verify {
             outcome,
             detail: String::new(),
         };
-        (answer, entry)
+        ((answer, outcome), entry)
     }
 }
 
