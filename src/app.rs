@@ -12,7 +12,6 @@ use crate::access::login::Logins;
 use crate::devices::handle::Devices;
 use crate::metrics::Metrics;
 use crate::model::scope::Scope;
-use crate::otp::policy::Policy;
 use crate::otp::repeats::RepeatKey;
 use crate::otp::time::{Clock, Timestamp};
 use crate::otp::verify::Keys;
@@ -72,6 +71,7 @@ impl App {
         }
         let products = catalogue::products();
         store.write(move |tx| Ok::<_, Error>(tx.add_catalogue(&products)?)).await?;
+        store.write(|tx| Ok::<_, Error>(tx.add_first_policy()?)).await?;
         for import in store.write(|tx| Ok::<_, Error>(tx.unfinished_imports()?)).await? {
             tracing::warn!("an import was cut off: taking back what it had written");
             chunks::sweep(&store, import).await?;
@@ -83,7 +83,6 @@ impl App {
         let metrics = Arc::new(Metrics::new(store.commits()));
         let rules = verify::Rules {
             metrics: Arc::clone(&metrics),
-            policy: Arc::new(Policy::default()),
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
         };
         let logins = Arc::new(Logins::new(random::bytes()?));

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
+pub mod clocks;
 pub mod directory;
 pub mod downloads;
 pub mod figures;
@@ -20,6 +21,7 @@ pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
+pub mod policies;
 mod schema;
 pub mod sealing;
 pub mod tokens;
@@ -487,6 +489,8 @@ pub struct Tx<'c> {
     cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
+    /// Whether a policy was made: the writer reads them again.
+    policies_changed: Cell<bool>,
 }
 
 impl<'c> Tx<'c> {
@@ -498,6 +502,7 @@ impl<'c> Tx<'c> {
             moved_jobs: RefCell::default(),
             cut: Cell::default(),
             added: RefCell::default(),
+            policies_changed: Cell::default(),
         }
     }
 
