@@ -6,8 +6,10 @@ mod events;
 mod identity;
 mod listener;
 pub mod peer;
+mod preauth;
 mod serve;
 mod stall;
+mod strangers;
 pub mod tls;
 
 use std::future::poll_fn;
@@ -59,6 +61,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(identity::routes(&app))
+        .merge(preauth::routes(&app))
         // A look at the head, as previews take it, would spend the link and hand out nothing.
         .route("/provision/{link}", get(provision).head(|| async { StatusCode::METHOD_NOT_ALLOWED }))
         .route("/openrpc.json", get(|| async { Json(openrpc::document()) }))

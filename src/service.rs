@@ -1,5 +1,6 @@
 //! Use cases, one file per verb. The only room that sees the core, the store and the devices together.
 
+pub mod agent;
 pub mod assign;
 pub mod audit;
 pub mod batch;
@@ -13,14 +14,17 @@ pub mod erase;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod group;
 pub mod import;
 pub mod inventory;
 pub mod job;
 pub mod lifecycle;
 pub mod operator;
 pub mod pin;
+pub mod preauth;
 pub mod program;
 pub mod random;
+pub mod register;
 pub mod reset;
 pub mod session;
 pub mod set;

@@ -6,6 +6,7 @@
 //!
 //! Both kinds of change are answered only after their commit has reached the disk (`store/writer.rs`).
 
+pub mod agents;
 pub mod assignments;
 pub mod audit;
 pub mod bearers;
@@ -13,12 +14,14 @@ pub mod catalogue;
 pub mod clients;
 pub mod directory;
 pub mod downloads;
+pub mod groups;
 mod guard;
 pub mod hot;
 pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
+pub mod preauth;
 mod schema;
 pub mod sealing;
 pub mod tokens;
