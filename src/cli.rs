@@ -8,6 +8,7 @@
 //! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
 //! and have none of the client's options.
 
+pub mod agent;
 mod ask;
 pub mod audit;
 pub mod call;
@@ -15,12 +16,15 @@ pub mod catalogue;
 pub mod client;
 pub mod device;
 pub mod doctor;
+pub mod enrol;
 pub mod error;
 mod events;
+pub mod group;
 pub mod init;
 pub mod job;
 pub mod operator;
 mod output;
+pub mod pinned;
 #[cfg(test)]
 mod playback;
 pub mod selector;
@@ -103,6 +107,10 @@ pub enum Command {
     Operator(Noun<operator::OperatorCommand>),
     /// Clients of OAuth 2.0: programs that act as an operator.
     Client(Noun<operator::ClientCommand>),
+    /// Groups that agents register in.
+    Group(Noun<group::GroupCommand>),
+    /// Agents: registered clients of the API, and stations.
+    Agent(Noun<agent::AgentCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
@@ -149,6 +157,7 @@ pub fn run(command: &Command) -> ExitCode {
     }
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
+        Command::Agent(noun) => noun.command.offline(globals, &mut out),
         _ => None,
     };
     let online = || {
@@ -196,6 +205,8 @@ impl Command {
             Self::Repository(noun) => &noun.globals,
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
+            Self::Group(noun) => &noun.globals,
+            Self::Agent(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
             Self::Call(verb) => &verb.globals,
@@ -213,6 +224,8 @@ impl Command {
             Self::Repository(noun) => noun.command.run(session),
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
+            Self::Group(noun) => noun.command.run(session),
+            Self::Agent(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
             Self::Call(verb) => verb.args.run(session),
