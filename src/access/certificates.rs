@@ -219,7 +219,9 @@ pub enum BadRequest {
     #[error("must be a certificate request (PKCS#10) in PEM")]
     Unreadable,
     /// A key or signature of another kind.
-    #[error("must be for a key of ECDSA (P-256, P-384), Ed25519 or RSA (2048 bits or more), signed with SHA-2")]
+    #[error(
+        "must be for a key of ECDSA (P-256, P-384), Ed25519 or RSA (2048 bits or more), signed with SHA-2"
+    )]
     Unsupported,
     /// Signed by another key.
     #[error("is not signed by the key that it is for")]

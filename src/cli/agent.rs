@@ -122,8 +122,7 @@ impl AgentCommand {
             Self::See { agent, repository } => {
                 let repositories: Vec<Value> =
                     repository.iter().map(|name| json!({ "name": name })).collect();
-                let params =
-                    json!({ "agent": selector(agent), "attrs": { "repositories": repositories } });
+                let params = json!({ "agent": selector(agent), "attrs": { "repositories": repositories } });
                 change(session, "agent/set", &params, &format!("agent {agent} changed"))
             }
             Self::User(AgentUserCommand::Add { agent, name }) => {

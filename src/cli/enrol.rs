@@ -125,7 +125,8 @@ fn make_key(path: &Path) -> Result<KeyPair, CliError> {
 }
 
 fn read_key(path: &Path) -> Result<KeyPair, CliError> {
-    let unusable = |_| CliError::Unusable { path: path.to_owned(), problem: "it holds no key that can be used" };
+    let unusable =
+        |_| CliError::Unusable { path: path.to_owned(), problem: "it holds no key that can be used" };
     KeyPair::from_pem(&ask::text_file(path)?).map_err(unusable)
 }
 

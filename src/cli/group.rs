@@ -7,8 +7,7 @@ use super::output::{self, Column, column, printable};
 use super::session::{PageArgs, Session};
 use crate::model::x500::X500Name;
 
-const GROUPS: &[Column] =
-    &[column("HASH", "hash"), column("NAME", "name"), column("ADDED", "dateCreated")];
+const GROUPS: &[Column] = &[column("HASH", "hash"), column("NAME", "name"), column("ADDED", "dateCreated")];
 
 /// `fobd group`.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -42,7 +41,8 @@ impl GroupCommand {
         match self {
             Self::List { page } => session.search("group/search", &[], &page.sorted_by("name"), GROUPS),
             Self::Create { name } => {
-                let result = session.call("group/create", &json!({ "attrs": { "name": name.to_string() } }))?;
+                let result =
+                    session.call("group/create", &json!({ "attrs": { "name": name.to_string() } }))?;
                 Ok(show(session, &result))
             }
             Self::Show { group } => {

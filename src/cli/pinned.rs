@@ -101,7 +101,10 @@ pub(super) fn call(
     let (status, body) = outcome?;
     let odd = |problem| ClientError::NotUnderstood { server: server.to_owned(), status, problem };
     if status == 401 {
-        return Err(ClientError::Unauthorised { server: server.to_owned(), operator: "this agent".to_owned() })?;
+        return Err(ClientError::Unauthorised {
+            server: server.to_owned(),
+            operator: "this agent".to_owned(),
+        })?;
     }
     let mut reply: Value = serde_json::from_slice(&body).map_err(|_| odd("no JSON"))?;
     if let Some(error) = reply.get("error") {

@@ -45,9 +45,9 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
             .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
             .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate))
     };
-    VERSIONS.iter().fold(Router::new(), |all, version| {
-        all.nest(&format!("/api/{version}/mgm"), of_one_version())
-    })
+    VERSIONS
+        .iter()
+        .fold(Router::new(), |all, version| all.nest(&format!("/api/{version}/mgm"), of_one_version()))
 }
 
 async fn unknown(OriginalUri(uri): OriginalUri) -> Problem {
@@ -58,7 +58,8 @@ async fn unknown(OriginalUri(uri): OriginalUri) -> Problem {
 /// no address of this API.
 pub(super) fn canonical(uri: &Uri) -> Option<Uri> {
     let mut parts: Vec<&str> = uri.path().split('/').collect();
-    let version = VERSIONS.iter().find(|version| parts.get(2).is_some_and(|p| p.eq_ignore_ascii_case(version)))?;
+    let version =
+        VERSIONS.iter().find(|version| parts.get(2).is_some_and(|p| p.eq_ignore_ascii_case(version)))?;
     let fixed = [(1, "api"), (2, version), (3, "mgm"), (5, "preauthtoken"), (6, "revoke")];
     for (place, name) in fixed {
         match parts.get_mut(place) {
@@ -230,7 +231,13 @@ mod tests {
     fn filters_are_found_in_any_case_and_anything_but_true_is_false() {
         let inactive = |query: &str| filter(query).inactive;
         assert!(inactive("viewInactive=true") && inactive("VIEWINACTIVE=TRUE"));
-        for query in ["", "viewInactive=", "viewinactive=1", "viewinactive=yes", "viewinactive=false&viewinactive=true"] {
+        for query in [
+            "",
+            "viewInactive=",
+            "viewinactive=1",
+            "viewinactive=yes",
+            "viewinactive=false&viewinactive=true",
+        ] {
             assert!(!inactive(query), "{query}");
         }
         let all = filter("ownerx500name=O%3DAlice%2C+L%3DLondon, C=GB&PreAuthTokenId=x&other=y");

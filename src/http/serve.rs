@@ -26,11 +26,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use super::{identity, preauth};
 use super::listener::{Listener, Protection};
 use super::peer::{Peer, Proxies};
 use super::router;
 use super::stall::Unstalled;
+use super::{identity, preauth};
 use crate::app::App;
 
 /// What a client can make wait, and for how long.

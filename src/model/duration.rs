@@ -120,9 +120,32 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_not_read() {
         for text in [
-            "", "P", "PT", "P1DT", "P1Y", "P1M", "P1W", "1D", "PT1", "P1", "PT1D", "PTS", "PT.5S", "PT1M1H",
-            "PT1H1H", "PT1.5M", "PT1.0123456789S", " PT1H", "PT1H ", "PT1S1S", "P1D1H", "--PT1H", "PT1ä",
-            "PT9223372036854775808S", "P9223372036854775807D", "PT٣S",
+            "",
+            "P",
+            "PT",
+            "P1DT",
+            "P1Y",
+            "P1M",
+            "P1W",
+            "1D",
+            "PT1",
+            "P1",
+            "PT1D",
+            "PTS",
+            "PT.5S",
+            "PT1M1H",
+            "PT1H1H",
+            "PT1.5M",
+            "PT1.0123456789S",
+            " PT1H",
+            "PT1H ",
+            "PT1S1S",
+            "P1D1H",
+            "--PT1H",
+            "PT1ä",
+            "PT9223372036854775808S",
+            "P9223372036854775807D",
+            "PT٣S",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

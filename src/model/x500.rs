@@ -208,7 +208,8 @@ fn unescape(
             bytes.push(byte);
             rest = &rest[2..];
         } else {
-            let escaped = rest.chars().next().filter(|c| ",=+<>#;\\\" ".contains(*c)).ok_or(BadName::Syntax)?;
+            let escaped =
+                rest.chars().next().filter(|c| ",=+<>#;\\\" ".contains(*c)).ok_or(BadName::Syntax)?;
             bytes.push(escaped as u8);
             rest = &rest[1..];
         }

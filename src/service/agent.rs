@@ -26,9 +26,8 @@ pub async fn set(
     app.store
         .write(move |tx| {
             let agent = find(tx.reader(), &agent)?;
-            let find = |selector: &Selector| {
-                selector.find(tx.reader(), &objects::REPOSITORY).map(RepositoryId)
-            };
+            let find =
+                |selector: &Selector| selector.find(tx.reader(), &objects::REPOSITORY).map(RepositoryId);
             let repositories = repositories.iter().map(find).collect::<Result<BTreeSet<_>, _>>()?;
             tx.set_agent_repositories(agent.id, &repositories)?;
             did(tx, &caller, "agent/set", &agent, &format!("{} repositories", repositories.len()));

@@ -23,8 +23,7 @@ use crate::store::preauth::PreauthStatus;
 use crate::store::{StoreError, Tx};
 
 /// What whoever is declined hears.
-const DECLINED: &str =
-    "Invalid request. Please reach out to the network operator to find out the reason the request was declined.";
+const DECLINED: &str = "Invalid request. Please reach out to the network operator to find out the reason the request was declined.";
 
 /// Why a registration was declined, for the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,12 +124,7 @@ fn admit(tx: &Tx<'_>, hash: &str, name: &X500Name, token: &str) -> Result<Result
 }
 
 /// Makes the agent and its certificate.
-fn enter(
-    tx: &Tx<'_>,
-    group: &Group,
-    name: &X500Name,
-    request: &Request,
-) -> Result<(AgentId, Issued), Error> {
+fn enter(tx: &Tx<'_>, group: &Group, name: &X500Name, request: &Request) -> Result<(AgentId, Issued), Error> {
     let text = name.to_string();
     let agent = tx.insert_agent(group.id, &text, &holding_identity(&text, &group.uuid))?;
     let issued = issue(tx, group, name, request, tx.now())?;

@@ -66,9 +66,8 @@ impl Tx<'_> {
     /// [`StoreError`] also if it is not active.
     pub fn retire_agent(&self, agent: AgentId) -> Result<(), StoreError> {
         let connection = self.connection();
-        let mut update = connection.prepare_cached(
-            "UPDATE agents SET status = ?2, retired_ms = ?3 WHERE id = ?1 AND status = ?4",
-        )?;
+        let mut update = connection
+            .prepare_cached("UPDATE agents SET status = ?2, retired_ms = ?3 WHERE id = ?1 AND status = ?4")?;
         one_row(update.execute((agent.0, RETIRED, self.now().as_millis(), ACTIVE))?)?;
         for table in ["agent_certificates", "agent_operators", "agent_repositories"] {
             connection.execute(&format!("DELETE FROM {table} WHERE agent_id = ?1"), [agent.0])?;

@@ -16,7 +16,9 @@ pub use self::query::{
 };
 pub(in crate::store) use self::scope::sees;
 pub use self::scope::{Narrowed, Within};
-pub use self::tables::{AGENT, ALL, ASSIGNMENT, CLIENT, DOMAIN, GROUP, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
+pub use self::tables::{
+    AGENT, ALL, ASSIGNMENT, CLIENT, DOMAIN, GROUP, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER,
+};
 use crate::model::id;
 use crate::otp::time::Timestamp;
 

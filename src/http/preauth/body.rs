@@ -41,7 +41,8 @@ pub(super) fn remark(body: &[u8]) -> Result<Option<String>, Problem> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let bad = || Problem::parameter("remarks", "MismatchedInputException", "the body must be {\"remarks\": text}");
+    let bad =
+        || Problem::parameter("remarks", "MismatchedInputException", "the body must be {\"remarks\": text}");
     match parsed("remarks", body)? {
         Json::String(text) => Ok(Some(text)),
         Json::Object(mut members) if members.len() == 1 && members.contains_key("remarks") => {

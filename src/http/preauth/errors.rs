@@ -44,7 +44,8 @@ impl Problem {
 
     /// A body that cannot be read.
     pub(super) fn parameter(name: &str, cause: &str, reason: impl Into<String>) -> Self {
-        Self::titled(StatusCode::BAD_REQUEST, format!("Unable to parse parameter '{name}'")).because(cause, reason)
+        Self::titled(StatusCode::BAD_REQUEST, format!("Unable to parse parameter '{name}'"))
+            .because(cause, reason)
     }
 
     /// A hash that is not even text.
@@ -95,7 +96,9 @@ impl From<Refusal> for Problem {
             Refusal::NoGroup(hash) => {
                 Self::not_found(format!("virtual node '{hash}' not found."), "virtual node", &hash)
             }
-            Refusal::NoMember(hash) => Self::not_found(format!("member '{hash}' not found."), "member", &hash),
+            Refusal::NoMember(hash) => {
+                Self::not_found(format!("member '{hash}' not found."), "member", &hash)
+            }
             Refusal::IsMember(hash) => bad(&format!("Member with holding identity {hash} is not an MGM."))
                 .with("holdingIdentityShortHash", hash),
             Refusal::NoToken(id) => {
@@ -132,6 +135,8 @@ fn name_reason(name: &str, problem: &BadName) -> String {
         BadName::Unsupported(key) => format!("The following attribute is not supported in Corda: {key}"),
         BadName::Missing(what) => format!("Member X.500 names must include {what} attribute"),
         BadName::Country(code) => format!("Invalid country code {code}"),
-        BadName::Twice(_) | BadName::Joined | BadName::Blank(_) | BadName::TooLong { .. } => problem.to_string(),
+        BadName::Twice(_) | BadName::Joined | BadName::Blank(_) | BadName::TooLong { .. } => {
+            problem.to_string()
+        }
     }
 }

@@ -539,7 +539,12 @@ pub static AGENT: Object = Object {
     table: "agents",
     attributes: &[
         attribute("id", "{}.id", Kind::Id('n'), "Id, `n` and a number; the `AgentId` of sessions."),
-        attribute("name", "{}.name", Kind::Text, "Its X.500 name; unique in its group among those that are active."),
+        attribute(
+            "name",
+            "{}.name",
+            Kind::Text,
+            "Its X.500 name; unique in its group among those that are active.",
+        ),
         attribute("hash", "{}.hash", Kind::Text, "Its holding identity hash, made like that of a group."),
         attribute("status", "{}.status", Kind::Text, "`ACTIVE` or `RETIRED`."),
         attribute("expires", "{}.expires_ms", Kind::Time, "End of its newest certificate."),
