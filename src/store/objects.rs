@@ -46,6 +46,11 @@ pub struct Object {
 }
 
 impl Object {
+    /// What its table is called in a statement: its name, unless that is a word of SQL.
+    fn alias(&self) -> &'static str {
+        if self.name == "group" { "one_group" } else { self.name }
+    }
+
     /// Whether objects of this kind refer to one other object by that name.
     #[must_use]
     pub fn has_link(&self, name: &str) -> bool {

@@ -329,8 +329,7 @@ pub(super) struct Select {
 impl Select {
     /// A statement about the objects that this scope holds: there is no other way to begin one.
     pub(super) fn new(object: &'static Object, scope: &Scope) -> Self {
-        // Some names are words of SQL: `group`.
-        let alias = format!("a_{}", object.name);
+        let alias = object.alias().to_owned();
         let seen = scope::condition(object, &alias, scope).map(Term::of_scope);
         Self {
             asked: Vec::new(),
