@@ -12,6 +12,7 @@ pub mod audit;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
+pub mod clocks;
 pub mod directory;
 pub mod downloads;
 pub mod groups;
@@ -21,6 +22,7 @@ pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
+pub mod policies;
 pub mod preauth;
 mod schema;
 pub mod sealing;
@@ -478,6 +480,8 @@ pub struct Tx<'c> {
     cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
+    /// Whether a policy was made: the writer reads them again.
+    policies_changed: Cell<bool>,
 }
 
 impl<'c> Tx<'c> {
@@ -489,6 +493,7 @@ impl<'c> Tx<'c> {
             moved_jobs: RefCell::default(),
             cut: Cell::default(),
             added: RefCell::default(),
+            policies_changed: Cell::default(),
         }
     }
 
