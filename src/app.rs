@@ -15,6 +15,7 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::find::Searches;
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -41,6 +42,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// What all verifies share.
     pub rules: verify::Rules,
+    /// Searches by what tokens show: one at a time, and not too often.
+    pub searches: Searches,
     /// Who is logged in.
     pub logins: Arc<Logins>,
     /// The address under which clients reach this server, once it is known.
@@ -85,6 +88,7 @@ impl App {
             events,
             clock,
             rules,
+            searches: Searches::default(),
             logins,
             public_url: OnceLock::new(),
             fingerprint: Mutex::default(),

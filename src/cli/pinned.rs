@@ -104,14 +104,15 @@ pub(super) fn call(
         return Err(ClientError::Unauthorised {
             server: server.to_owned(),
             operator: "this agent".to_owned(),
-        })?;
+        }
+        .into());
     }
     let mut reply: Value = serde_json::from_slice(&body).map_err(|_| odd("no JSON"))?;
     if let Some(error) = reply.get("error") {
         let code = error["code"].as_i64().ok_or_else(|| odd("an error without a code"))?;
         let message = error["message"].as_str().unwrap_or("refused").to_owned();
         let kind = error.pointer("/data/kind").and_then(Value::as_str).map(str::to_owned);
-        return Err(ClientError::Refused { method: method.to_owned(), code, message, kind })?;
+        return Err(ClientError::Refused { method: method.to_owned(), code, message, kind }.into());
     }
     Ok(reply.get_mut("result").map(Value::take).ok_or_else(|| odd("neither result nor error"))?)
 }

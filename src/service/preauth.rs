@@ -1,5 +1,7 @@
-//! Pre-auth tokens, as an admin makes, lists and takes them back: each lets one agent of one name register in a group,
-//! once. What is wrong with a request is told in the order in which clients of this API expect it.
+//! Pre-auth tokens, as an admin makes, lists and takes them back.
+//!
+//! Each lets one agent of one name register in a group, once. What is wrong with a request is told in the order in which
+//! clients of this API expect it.
 
 use std::str::FromStr as _;
 

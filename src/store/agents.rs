@@ -1,5 +1,7 @@
-//! Agents: registered clients of the API, and stations. An agent that is retired stays retired; its certificates, the
-//! sessions that were opened for it and the list of who may open one go in the same commit.
+//! Agents: registered clients of the API, and stations.
+//!
+//! An agent that is retired stays retired; its certificates, the sessions that were opened for it and the list of who
+//! may open one go in the same commit.
 
 use std::collections::BTreeSet;
 
