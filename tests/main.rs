@@ -5,6 +5,7 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod agents;
 mod api;
 mod audit;
 mod clients;

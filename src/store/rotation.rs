@@ -45,6 +45,8 @@ const SEALED: &[Sealed] = sealed! {
     "credentials", "token_id", "secret";
     "jobs", "id", "secret";
     "audit_nodes", "id", "signing_key";
+    "agent_groups", "id", "ca_key";
+    "preauth_tokens", "id", "token";
 };
 
 /// A change of keys that is under way.
