@@ -15,6 +15,7 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::find::Searches;
 use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// What all verifies share.
     pub rules: verify::Rules,
+    /// Searches by what tokens show: one at a time, and not too often.
+    pub searches: Searches,
     /// Who is logged in.
     pub logins: Arc<Logins>,
     /// Held while a backup is made.
@@ -88,6 +91,7 @@ impl App {
             events,
             clock,
             rules,
+            searches: Searches::default(),
             logins,
             backup: Arc::default(),
             key_change: KeyChange::default(),

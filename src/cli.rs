@@ -3,7 +3,7 @@
 //! Results go to standard output, as tables for people or, with `--json`, as the result object of the call;
 //! everything else goes to standard error. Passwords, PINs and access codes come from files, standard input or
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
-//! the server spends them at once.
+//! the server spends them at once, and where a fob in somebody's hand is looked for.
 //!
 //! The server's own commands are here too ([`init`], [`serve`], [`restore`]): these work on files and ports, not on the API,
 //! and have none of the client's options.
@@ -18,6 +18,7 @@ pub mod device;
 pub mod doctor;
 pub mod error;
 mod events;
+pub mod find;
 pub mod init;
 pub mod job;
 pub mod key;

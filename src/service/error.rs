@@ -66,6 +66,8 @@ kinds! {
     TooSlow = 1008, "search.too_slow";
     /// The answers of a batch became too large: the rest of its calls was not made.
     TooLarge = 1009, "answer.too_large";
+    /// The caller has asked this too often: wait a little.
+    TooOften = 1011, "caller.too_often";
     /// The caller's role does not allow it.
     Forbidden = 1007, "permission.denied";
     /// A verify was refused. Never says why.
@@ -98,6 +100,8 @@ kinds! {
     Confined = 1044, "token.confined";
     /// The link is spent, too old, or never was one.
     LinkInvalid = 1045, "link.invalid";
+    /// Not exactly one reading of the seed shows these passcodes, or it is read right already: nothing was changed.
+    NotSolved = 1046, "token.not_solved";
     /// Rows of the batch are wrong; the message names each with its line and field.
     BatchRefused = 1051, "batch.refused";
     /// The import file is wrong; the message names the line and field.
