@@ -22,6 +22,7 @@ pub mod find;
 pub mod init;
 pub mod job;
 pub mod key;
+pub mod log;
 pub mod operator;
 mod output;
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod job;
 pub mod key;
 pub mod lifecycle;
+pub mod metrics;
 pub mod operator;
 mod pace;
 pub mod pin;

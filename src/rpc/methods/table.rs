@@ -159,7 +159,7 @@ methods! {
     {"repository": {"name": "Old cupboard"}} => {}
 
     "token/create", TokenWrite, token::create, Create<TokenAttrs> => Made(&TOKEN);
-    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists]
+    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists, ImportRefused]
     {
         "attrs": {
             "product": {"manufacturerCode": "DN", "productCode": "MT"},
