@@ -5,6 +5,7 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod agents;
 mod api;
 mod audit;
 mod clients;
@@ -22,7 +23,9 @@ mod jobs;
 mod jsonrpc;
 mod keyroost;
 mod keys;
+mod metrics;
 mod nitrokey;
+mod openapi;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;
