@@ -5,12 +5,13 @@
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
 //! the server spends them at once, and where a fob in somebody's hand is looked for.
 //!
-//! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
+//! The server's own commands are here too ([`init`], [`serve`], [`restore`]): these work on files and ports, not on the API,
 //! and have none of the client's options.
 
 pub mod agent;
 mod ask;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod catalogue;
 pub mod client;
@@ -23,11 +24,14 @@ pub mod find;
 pub mod group;
 pub mod init;
 pub mod job;
+pub mod key;
+pub mod log;
 pub mod operator;
 mod output;
 pub mod pinned;
 #[cfg(test)]
 mod playback;
+pub mod restore;
 pub mod selector;
 pub mod serve;
 mod session;
@@ -116,6 +120,10 @@ pub enum Command {
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
+    /// The keys that seal the database: make, change.
+    Key(Noun<key::KeyCommand>),
+    /// Take a copy of the database, while the server runs.
+    Backup(Verb<backup::BackupArgs>),
     /// Call any method of the API.
     Call(Verb<call::CallArgs>),
 }
@@ -159,6 +167,7 @@ pub fn run(command: &Command) -> ExitCode {
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
         Command::Agent(noun) => noun.command.offline(globals, &mut out),
+        Command::Key(noun) => noun.command.offline(globals.json, &mut out),
         _ => None,
     };
     let online = || {
@@ -210,6 +219,8 @@ impl Command {
             Self::Agent(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
+            Self::Key(noun) => &noun.globals,
+            Self::Backup(verb) => &verb.globals,
             Self::Call(verb) => &verb.globals,
         }
     }
@@ -229,6 +240,8 @@ impl Command {
             Self::Agent(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
+            Self::Key(noun) => noun.command.run(session),
+            Self::Backup(verb) => verb.args.run(session),
             Self::Call(verb) => verb.args.run(session),
         }
     }

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod assign;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod catalogue;
 pub mod chunks;
@@ -20,7 +21,9 @@ pub mod group;
 pub mod import;
 pub mod inventory;
 pub mod job;
+pub mod key;
 pub mod lifecycle;
+pub mod metrics;
 pub mod operator;
 mod pace;
 pub mod pin;

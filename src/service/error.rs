@@ -144,6 +144,14 @@ kinds! {
     AgentNotFound = 1111, "agent.not_found";
     /// A registration was declined. Never says why; the audit log does.
     RegistrationDeclined = 1112, "registration.declined";
+    /// The file of the new master key cannot be used; the message says why, and what to do.
+    KeyFile = 1120, "key.file";
+    /// A change of keys is under way already.
+    KeyRotating = 1121, "key.rotating";
+    /// No change of keys waits for its master key.
+    KeyNotWaiting = 1122, "key.not_waiting";
+    /// A backup is being made already.
+    BackupBusy = 1125, "backup.busy";
 }
 
 /// Longest message, in characters.

@@ -1,7 +1,7 @@
 //! Pre-auth tokens: each lets one agent of one name register in one group, once. The id of a token is its secret: it is
 //! found by its SHA-256 and kept sealed, for those who may list tokens.
 
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use zeroize::Zeroizing;
 
 use super::hot::{one_row, read_text};
@@ -129,18 +129,27 @@ impl Tx<'_> {
         one_row(update.execute((id.0, status.as_str(), remark, self.now().as_millis(), available))?)
     }
 
-    /// Ends every token that is available, for one may have been used since the copy was made that this database was
-    /// restored from. Returns how many.
+    /// Ends every token that is available. Returns how many.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
     pub fn invalidate_preauth_tokens(&self, remark: &str) -> Result<usize, StoreError> {
-        let mut update = self.connection().prepare_cached(
-            "UPDATE preauth_tokens SET status = ?1, removal_remark = ?2, updated_ms = ?3 WHERE status = ?4",
-        )?;
-        let (to, from) = (PreauthStatus::AutoInvalidated, PreauthStatus::Available);
-        Ok(update.execute((to.as_str(), remark, self.now().as_millis(), from.as_str()))?)
+        invalidate(self.connection(), remark, self.now())
     }
+}
+
+/// Ends every token that is available, for one may have been used since the copy was made that this database was
+/// restored from. Returns how many.
+pub(super) fn invalidate(
+    connection: &Connection,
+    remark: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE preauth_tokens SET status = ?1, removal_remark = ?2, updated_ms = ?3 WHERE status = ?4",
+    )?;
+    let (to, from) = (PreauthStatus::AutoInvalidated, PreauthStatus::Available);
+    Ok(update.execute((to.as_str(), remark, now.as_millis(), from.as_str()))?)
 }
 
 impl Reader<'_> {

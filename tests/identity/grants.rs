@@ -10,7 +10,7 @@ use super::server;
 const LOOK: &str = "admin helpdesk auditor";
 const WORK: &str = "admin helpdesk";
 const ADMIN: &str = "admin";
-const ALL: &str = "admin helpdesk auditor verifier station";
+const ALL: &str = "admin helpdesk auditor verifier station monitor";
 const VERIFY: &str = "admin helpdesk verifier";
 
 #[rustfmt::skip]
@@ -46,6 +46,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("agent/register", ALL), ("agent/renew", "admin station"), ("agent/get", ADMIN), ("agent/set", ADMIN),
     ("agent/search", ADMIN), ("agent/addOperator", ADMIN), ("agent/removeOperator", ADMIN), ("agent/retire", ADMIN),
     ("audit/search", "admin auditor"), ("audit/prune", ADMIN),
+    ("key/status", ADMIN), ("key/rotate", ADMIN),
 ];
 
 #[test]

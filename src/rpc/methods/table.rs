@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::super::handlers::{
-    agent, assignment, audit, auth, device, directory, job, operator, policy, token,
+    agent, assignment, audit, auth, device, directory, job, key, operator, policy, token,
 };
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
@@ -18,6 +18,7 @@ use crate::service::catalogue::products;
 use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
 use crate::service::find::FoundShown;
+use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
 use crate::service::shown::{
     AgentCertificateShown, ClientShown, CredentialShown, DevicesShown, GroupShown, JobShown, List,
@@ -163,7 +164,7 @@ methods! {
     {"repository": {"name": "Old cupboard"}} => {}
 
     "token/create", TokenWrite, token::create, Create<TokenAttrs> => Made(&TOKEN);
-    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists]
+    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists, ImportRefused]
     {
         "attrs": {
             "product": {"manufacturerCode": "DN", "productCode": "MT"},
@@ -631,4 +632,12 @@ methods! {
     "audit/prune", AuditPrune, audit::prune, AuditPrune => typed_result::<PrunedShown>();
     "Takes rows out of the audit log that are older than some time; their newest hash stays, signed." []
     {"before": "2025-01-01T00:00:00Z"} => {"cut": null, "removed": 0}
+
+    "key/status", KeyRotate, key::status, KeyStatus => typed_result::<KeysShown>();
+    "Shows the master key's id, and how a change of keys stands." []
+    {} => {"state": "idle", "keyId": "…", "nextKeyId": null, "total": 0, "done": 0, "damaged": 0}
+
+    "key/rotate", KeyRotate, key::rotate, KeyRotate => typed_result::<RotationShown>();
+    "Makes a new master key and a new data key, and seals all secrets anew, while logins go on." [KeyFile, KeyRotating, KeyNotWaiting]
+    {} => {"state": "working", "oldKeyId": "…", "keyId": "…", "keyFile": "…"}
 }

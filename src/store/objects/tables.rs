@@ -446,7 +446,12 @@ pub static OPERATOR: Object = Object {
     attributes: &[
         attribute("id", "{}.id", Kind::Id('o'), "Id, `o` and a number."),
         attribute("name", "{}.name", Kind::Text, "Name to log in with; unique."),
-        attribute("role", "{}.role", Kind::Text, "`admin`, `helpdesk`, `auditor`, `verifier` or `station`."),
+        attribute(
+            "role",
+            "{}.role",
+            Kind::Text,
+            "`admin`, `helpdesk`, `auditor`, `verifier`, `station` or `monitor`.",
+        ),
         attribute("disabled", "{}.disabled", Kind::Bool, "Whether it is let in no more."),
         attribute(
             "allDomains",
