@@ -166,8 +166,8 @@ pub fn run(command: &Command) -> ExitCode {
     }
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
-        Command::Agent(noun) => noun.command.offline(globals, &mut out),
         Command::Key(noun) => noun.command.offline(globals.json, &mut out),
+        Command::Agent(noun) => noun.command.offline(globals, &mut out),
         _ => None,
     };
     let online = || {

@@ -128,28 +128,20 @@ impl Tx<'_> {
         let available = PreauthStatus::Available.as_str();
         one_row(update.execute((id.0, status.as_str(), remark, self.now().as_millis(), available))?)
     }
-
-    /// Ends every token that is available. Returns how many.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the file cannot be written.
-    pub fn invalidate_preauth_tokens(&self, remark: &str) -> Result<usize, StoreError> {
-        invalidate(self.connection(), remark, self.now())
-    }
 }
 
-/// Ends every token that is available, for one may have been used since the copy was made that this database was
-/// restored from. Returns how many.
-pub(super) fn invalidate(
+/// Ends every token that is available: one may have been used since the copy was made that a database is restored from.
+/// Returns how many.
+pub(super) fn invalidate_all(
     connection: &Connection,
-    remark: &str,
     now: Timestamp,
-) -> Result<usize, StoreError> {
-    let mut update = connection.prepare_cached(
-        "UPDATE preauth_tokens SET status = ?1, removal_remark = ?2, updated_ms = ?3 WHERE status = ?4",
-    )?;
+    remark: &str,
+) -> rusqlite::Result<usize> {
     let (to, from) = (PreauthStatus::AutoInvalidated, PreauthStatus::Available);
-    Ok(update.execute((to.as_str(), remark, now.as_millis(), from.as_str()))?)
+    connection.execute(
+        "UPDATE preauth_tokens SET status = ?1, removal_remark = ?2, updated_ms = ?3 WHERE status = ?4",
+        (to.as_str(), remark, now.as_millis(), from.as_str()),
+    )
 }
 
 impl Reader<'_> {

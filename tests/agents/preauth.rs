@@ -150,19 +150,3 @@ fn the_fixed_parts_of_the_path_are_the_same_in_any_case_and_the_media_type_does_
         server.client.raw_as("GET", &format!("/API/v1/MGM/{hash}/PREAUTHTOKEN?viewinactive=true"), &[], "");
     assert_eq!(status, 200);
 }
-
-#[test]
-fn a_restore_ends_every_token_that_is_available() {
-    let (server, hash) = server();
-    let token = agents::preauth(&server.client, &hash, ALICE, None);
-    let revoked = agents::preauth(&server.client, &hash, ALICE, None);
-    ask(&server.client, "PUT", &hash, &format!("preauthtoken/revoke/{revoked}"), "");
-    let store = server.app.store.clone();
-    let ended = server.block_on(store.write(|tx| tx.invalidate_preauth_tokens("restored")));
-    assert_eq!(ended.unwrap(), 1);
-    let (_, all) = ask(&server.client, "GET", &hash, "preauthtoken?viewInactive=true", "");
-    let shown: Vec<(&Json, &Json)> =
-        all.as_array().unwrap().iter().map(|token| (&token["status"], &token["removalRemark"])).collect();
-    assert_eq!(shown, [(&json!("AUTO_INVALIDATED"), &json!("restored")), (&json!("REVOKED"), &Json::Null)]);
-    assert!(agents::register(&server.client.base, &hash, ALICE, &token).is_err());
-}
