@@ -59,6 +59,8 @@ pub struct Shared {
     pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
+    /// SHA-256 of the certificate that the server shows, if it speaks TLS.
+    fingerprint: Mutex<Option<String>>,
     /// Work that outlives the request that started it.
     tasks: Mutex<JoinSet<()>>,
     /// Work that lasts as long as the server.
@@ -106,6 +108,7 @@ impl App {
             backup: Arc::default(),
             key_change: KeyChange::default(),
             public_url: OnceLock::new(),
+            fingerprint: Mutex::default(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
             stopping: watch::Sender::new(false),
@@ -129,6 +132,17 @@ impl App {
     #[must_use]
     pub fn whole(&self) -> Arc<Self> {
         Arc::new(Self { store: self.store.whole(), shared: Arc::clone(&self.shared) })
+    }
+
+    /// SHA-256 of the certificate that the server shows, as browsers show it; `None` if it speaks plain HTTP.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which certificate the server shows from now on.
+    pub fn shows(&self, fingerprint: String) {
+        *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
     }
 
     /// Starts work that lasts until the server stops and is told when that is.

@@ -10,10 +10,12 @@ mod observe;
 pub mod openapi;
 mod operations;
 pub mod peer;
+mod preauth;
 mod provision;
 mod routes;
 mod serve;
 mod stall;
+mod strangers;
 pub mod tls;
 mod token_api;
 
@@ -56,6 +58,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(identity::routes(&app))
+        .merge(preauth::router(&app))
         .merge(routes::router(Door::Open))
         .layer(middleware::from_fn(caller::refuse_other_sites))
         .layer(middleware::from_fn_with_state(observer, observe::follow))

@@ -6,6 +6,7 @@
 //!
 //! Both kinds of change are answered only after their commit has reached the disk (`store/writer.rs`).
 
+pub mod agents;
 pub mod assignments;
 pub mod audit;
 pub mod backup;
@@ -16,6 +17,7 @@ pub mod clocks;
 pub mod directory;
 pub mod downloads;
 pub mod figures;
+pub mod groups;
 mod guard;
 pub mod hot;
 pub mod imports;
@@ -23,6 +25,7 @@ pub mod jobs;
 pub mod objects;
 pub mod operators;
 pub mod policies;
+pub mod preauth;
 pub mod restore;
 pub mod rotation;
 mod schema;

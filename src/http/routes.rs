@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter};
 use schemars::SchemaGenerator;
 
 use super::identity::{oauth, sessions, user_tokens};
 use super::openapi::operation::Operation;
-use super::{audit, backup, operations, provision, token_api};
+use super::{audit, backup, operations, preauth, provision, token_api};
 use crate::app::App;
 
 /// One method of one path.
@@ -66,6 +67,8 @@ pub(super) enum Door {
     Identity,
     /// That, and a login.
     Own,
+    /// The login and the errors of the API of pre-auth tokens.
+    PreAuth,
 }
 
 /// Every table of routes. Another surface is another line here, and nowhere else.
@@ -79,6 +82,7 @@ static TABLES: &[(Door, &[Route])] = &[
     (Door::Identity, sessions::ROUTES),
     (Door::Identity, oauth::ROUTES),
     (Door::Own, user_tokens::ROUTES),
+    (Door::PreAuth, preauth::ROUTES),
 ];
 
 /// Every route.
@@ -90,6 +94,15 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
 pub(super) fn router(door: Door) -> Router<Arc<App>> {
     let behind = TABLES.iter().filter(|(known, _)| *known == door).flat_map(|(_, table)| table.iter());
     behind.fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
+}
+
+/// Lets a handler answer for what is no route, below a path.
+pub(super) fn with_fallback<T: 'static>(
+    router: Router<Arc<App>>,
+    below: &str,
+    handler: impl Handler<T, Arc<App>>,
+) -> Router<Arc<App>> {
+    router.nest(below, Router::new().fallback(handler))
 }
 
 /// For routes that a look at the head alone, as previews take it, must not set off.

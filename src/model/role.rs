@@ -35,8 +35,12 @@ pub enum Permission {
     DeviceProgram,
     /// Let a device tell the passcode of a credential: the power to log in as its user.
     DeviceCalculate,
-    /// See, make and change operators, and what lets programs in.
+    /// See, make and change operators, groups and agents, and what lets programs in.
     OperatorManage,
+    /// What needs no login at all: to register by a pre-auth token.
+    Anybody,
+    /// What an agent does for itself.
+    AgentSelf,
     /// Read the audit log.
     AuditRead,
     /// Take old rows out of the audit log.
@@ -100,10 +104,11 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, MetricsRead, TokenFind,
-            TokenRead, TokenSolve, TokenWrite, Verify,
+            AgentSelf, Anybody, AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite,
+            MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
+            _ if permission == Anybody => true,
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
@@ -121,8 +126,8 @@ impl Role {
                 matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead)
             }
             Self::Verifier => permission == Verify,
-            // A station lends its ports over a surface of its own; the methods are not for it.
-            Self::Station => false,
+            // A station lends its ports over a surface of its own; of the methods, it has those about itself.
+            Self::Station => permission == AgentSelf,
             Self::Monitor => permission == MetricsRead,
         }
     }
