@@ -16,7 +16,8 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
-use crate::service::{audit, catalogue, chunks, random, verify};
+use crate::service::guards::Guards;
+use crate::service::{audit, catalogue, chunks, clock, random, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
@@ -42,6 +43,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// What all verifies share.
     pub rules: verify::Rules,
+    /// What watches over them.
+    pub guards: Guards,
     /// Who is logged in.
     pub logins: Arc<Logins>,
     /// The address under which clients reach this server, once it is known.
@@ -60,6 +63,7 @@ impl App {
     /// # Errors
     /// If the store cannot be written or the system gives no random bytes.
     pub async fn start(store: Store, devices: Devices, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
+        let guards = Guards::prepare(&store, &clock).await?;
         let settled = store.write(|tx| Ok::<_, Error>(tx.settle_orphaned_jobs()?)).await?;
         if settled > 0 {
             tracing::warn!(jobs = settled, "provisioning jobs were cut off: see `fobd call job/search`");
@@ -84,6 +88,7 @@ impl App {
             events,
             clock,
             rules,
+            guards,
             logins,
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
@@ -92,6 +97,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        app.keep(clock::run);
         Ok(app)
     }
 

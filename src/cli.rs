@@ -13,6 +13,7 @@ pub mod audit;
 pub mod call;
 pub mod catalogue;
 pub mod client;
+pub mod clock;
 pub mod device;
 pub mod doctor;
 pub mod error;
@@ -44,7 +45,8 @@ use self::session::Session;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the passcode was accepted
-  1  the passcode was rejected; the doctor found something; the audit log is not intact
+  1  the passcode was rejected; the doctor found something; the audit log is not intact; the
+     clock is suspect
   2  the command line, a file named in it or an answer to a prompt is wrong
   3  the server or the device refused
   4  the server cannot be reached or is not understood
@@ -105,6 +107,8 @@ pub enum Command {
     Client(Noun<operator::ClientCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
+    /// The server's own clock: status, accept.
+    Clock(Noun<clock::ClockCommand>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
     /// Call any method of the API.
@@ -197,6 +201,7 @@ impl Command {
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
+            Self::Clock(noun) => &noun.globals,
             Self::Audit(noun) => &noun.globals,
             Self::Call(verb) => &verb.globals,
         }
@@ -214,6 +219,7 @@ impl Command {
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
+            Self::Clock(noun) => noun.command.run(session),
             Self::Audit(noun) => noun.command.run(session),
             Self::Call(verb) => verb.args.run(session),
         }

@@ -68,7 +68,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// 200 only while the server can save and read.
+/// 200 only while the server can save and read, and trusts its clock.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if let Err(error) = app.store.read(|reader| reader.is_readable()).await {
         let error: StoreError = error;
@@ -79,6 +79,10 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     // would ever show that the disk takes changes again.
     if !app.store.is_healthy() && app.store.probe().await.is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "changes cannot be saved\n").into_response();
+    }
+    if let Some(problem) = app.guards.clock.problem(&app.store).await {
+        let text = format!("the clock is suspect: {problem}\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "ready\n".into_response()
 }
@@ -137,7 +141,7 @@ async fn rpc(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match jsonrpc::answer(&Context::new(&app, caller), &body).await {
+    match jsonrpc::answer(&Context::new(&app, caller).named(name_of(&headers)), &body).await {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(answer) if jsonrpc::is_forbidden(&answer) => {
             (StatusCode::FORBIDDEN, Json(answer)).into_response()
@@ -156,11 +160,18 @@ async fn das5_call(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    let answer = das5::answer(Context::new(&app, caller), &format!("{object}/{verb}"), &body).await;
+    let answer =
+        das5::answer(Context::new(&app, caller).named(name_of(&headers)), &format!("{object}/{verb}"), &body)
+            .await;
     if das5::is_forbidden(&answer) {
         return (StatusCode::FORBIDDEN, Json(answer)).into_response();
     }
     Json(answer).into_response()
+}
+
+/// What the caller named its request, by which it can be sent again. One that is no text names nothing that is taken.
+fn name_of(headers: &HeaderMap) -> Option<String> {
+    headers.get("idempotency-key").map(|name| name.to_str().unwrap_or_default().to_owned())
 }
 
 /// Browsers send no foreign JSON without asking first, so this also keeps forms of other sites out.

@@ -266,6 +266,7 @@ impl Both {
             credential: candidate.credential.clone(),
             factor: candidate.factor,
             throttle: candidate.throttle,
+            clock_suspect: false,
         };
         let (before, whole) = (subject.clone(), self.subject.clone());
         let texts_borrowed: Vec<_> = texts.iter().map(String::as_str).collect();

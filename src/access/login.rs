@@ -124,7 +124,7 @@ impl Logins {
             return Ok(caller);
         }
         let who = Self::counted_on(&credentials.name, address);
-        if self.attempts.is_locked(&who, now) {
+        if self.attempts.is_locked(&who, now, &Policy::default()) {
             return Err(Refused::Denied);
         }
         let name = credentials.name;
@@ -174,7 +174,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<(Caller, crate::model::id::ClientId), Refused> {
         let who = Self::counted_on(&format!("client {}", credentials.name), address);
-        if self.attempts.is_locked(&who, now) {
+        if self.attempts.is_locked(&who, now, &Policy::default()) {
             return Err(Refused::Denied);
         }
         let Credentials { name, password } = credentials;
@@ -239,14 +239,14 @@ impl Logins {
     fn recall(&self, mac: &[u8; 32], now: Timestamp) -> Option<Caller> {
         let caller = {
             let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-            remembered.get(mac).filter(|login| now < login.until)?.caller.clone()
+            remembered.get(mac).filter(|login| login.until.ends_after(now, REMEMBERED))?.caller.clone()
         };
         self.is_current(&caller).then_some(caller)
     }
 
     fn remember(&self, mac: [u8; 32], caller: Caller, now: Timestamp) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.retain(|_, login| now < login.until);
+        remembered.retain(|_, login| login.until.ends_after(now, REMEMBERED));
         if remembered.len() < MOST {
             remembered.insert(mac, Remembered { caller, until: now.saturating_add(REMEMBERED) });
         }

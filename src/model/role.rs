@@ -31,6 +31,10 @@ pub enum Permission {
     DeviceCalculate,
     /// See, make and change operators, and what lets programs in.
     OperatorManage,
+    /// See whether the server's clock is trusted.
+    ClockRead,
+    /// Say that the server's clock is right.
+    ClockAccept,
     /// Read the audit log.
     AuditRead,
     /// Take old rows out of the audit log.
@@ -84,16 +88,25 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead, TokenWrite,
-            Verify,
+            AuditRead, ClockRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead,
+            TokenWrite, Verify,
         };
         match self {
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
-                DirectoryRead | DirectoryWrite | TokenRead | TokenWrite | DeviceRead | DeviceProgram | Verify
+                DirectoryRead
+                    | DirectoryWrite
+                    | TokenRead
+                    | TokenWrite
+                    | DeviceRead
+                    | DeviceProgram
+                    | Verify
+                    | ClockRead
             ),
-            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
+            Self::Auditor => {
+                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | ClockRead)
+            }
             Self::Verifier => permission == Verify,
             // A station lends its ports over a surface of its own; the methods are not for it.
             Self::Station => false,

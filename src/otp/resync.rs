@@ -30,6 +30,8 @@ pub struct ResyncSubject {
     pub factor: FactorState,
     /// Failures of the token.
     pub throttle: Throttle,
+    /// Whether the server's clock cannot be trusted: then nothing that goes by time is judged.
+    pub clock_suspect: bool,
 }
 
 /// Why a resync failed.
@@ -47,6 +49,9 @@ pub enum SyncRejection {
     /// The token has no secret yet. Nothing changed.
     #[error("the token has no secret")]
     NoSecret,
+    /// The token goes by time, and the server's clock is suspect. Nothing changed.
+    #[error("the server's clock is suspect")]
+    ClockSuspect,
 }
 
 /// Looks for two or three consecutive passcodes and, if they fit, goes on from the last of them.
@@ -63,11 +68,18 @@ pub fn resync(
         return Err(SyncRejection::WrongCount);
     }
     let Some(credential) = &subject.credential else { return Err(SyncRejection::NoSecret) };
+    for throttle in [subject.user.as_mut(), subject.source.as_mut()].into_iter().flatten() {
+        throttle.shorten(now, policy);
+    }
+    subject.throttle.shorten(now, policy);
     let token = Some(subject.throttle);
     if [subject.user, subject.source, token].into_iter().any(|throttle| is_locked(throttle, now)) {
         return Err(SyncRejection::Locked);
     }
     let kind = credential.parameters.kind;
+    if subject.clock_suspect && matches!(kind, Kind::Totp { .. }) {
+        return Err(SyncRejection::ClockSuspect);
+    }
     let Some(last) = search(credential, &subject.factor, passcodes, now, policy) else {
         for throttle in [subject.user.as_mut(), subject.source.as_mut()].into_iter().flatten() {
             throttle.fail(now, policy);

@@ -9,7 +9,9 @@
 //! - the failure counts once on the user, once on the source, and on a token only if it can be meant: it was named,
 //!   it is the only one, or its own PIN or passcode was typed. The other tokens of a user stay out of it;
 //! - the same text within a minute is not counted twice;
-//! - a credential that waits for a resync is not judged; the attempt counts on user and source like any other.
+//! - a credential that waits for a resync is not judged; the attempt counts on user and source like any other;
+//! - one that goes by time is not judged while the server's clock is suspect. If there was nothing else to judge,
+//!   nothing is counted either: whoever typed the right passcode must not be locked for it.
 //!
 //! While user or source is locked, nothing is searched, counted or spent; a locked candidate is passed over.
 //! Every call costs the same: per candidate, and at least once, one PIN MAC and one search of the whole window, with
@@ -54,6 +56,8 @@ pub struct Candidate {
     pub usable: bool,
     /// Whether the request named this token.
     pub named: bool,
+    /// Whether it goes by time, and the server's clock cannot be trusted: then it is not judged.
+    pub clock_suspect: bool,
 }
 
 impl Candidate {
@@ -71,6 +75,7 @@ impl Candidate {
             repeats: Repeats::default(),
             usable: true,
             named: false,
+            clock_suspect: false,
         }
     }
 }
@@ -122,6 +127,9 @@ pub enum Rejection {
     WrongPin,
     /// No passcode fits.
     WrongPasscode,
+    /// A token that goes by time cannot be judged now, and no other passcode fits. Counted on user and source only if
+    /// there was another one to judge.
+    ClockSuspect,
     /// Not right, and typed within the last minute already: not counted again.
     Repeated,
 }
@@ -129,6 +137,7 @@ pub enum Rejection {
 /// Decides about `typed`, at the time `now`, and changes `subject` to match. See the module for the rules.
 pub fn verify(subject: &mut Subject, typed: &str, now: Timestamp, keys: &Keys, policy: &Policy) -> Verdict {
     let attempt = Attempt { typed, mac: keys.repeat.mac(typed), now, policy };
+    shorten_locks(subject, now, policy);
     let barred = is_locked(subject.user, now) || is_locked(subject.source, now);
     let findings: Vec<_> =
         subject.candidates.iter().map(|candidate| attempt.examine(candidate, barred, keys)).collect();
@@ -149,6 +158,15 @@ pub fn verify(subject: &mut Subject, typed: &str, now: Timestamp, keys: &Keys, p
     }
 }
 
+/// No lock outlives the longest one because the clock ran ahead when it was made.
+fn shorten_locks(subject: &mut Subject, now: Timestamp, policy: &Policy) {
+    let Subject { user, source, candidates } = subject;
+    let tokens = candidates.iter_mut().map(|candidate| &mut candidate.throttle);
+    for throttle in [user.as_mut(), source.as_mut()].into_iter().flatten().chain(tokens) {
+        throttle.shorten(now, policy);
+    }
+}
+
 pub(super) fn is_locked(throttle: Option<Throttle>, now: Timestamp) -> bool {
     throttle.is_some_and(|throttle| throttle.locked(now).is_some())
 }
@@ -162,6 +180,8 @@ enum Finding {
     Locked,
     /// It waits for a resync.
     NeedsSync,
+    /// It goes by a clock that is suspect.
+    ClockSuspect,
     /// It was judged.
     Judged {
         /// The moving factor of the passcode, if it fits.
@@ -193,7 +213,8 @@ impl Attempt<'_> {
     fn examine(&self, candidate: &Candidate, barred: bool, keys: &Keys) -> Finding {
         let credential = candidate.credential.as_ref().filter(|_| candidate.usable);
         let locked = barred || candidate.throttle.locked(self.now).is_some();
-        let judged = credential.filter(|_| !locked && !candidate.factor.needs_sync);
+        let judged =
+            credential.filter(|_| !locked && !candidate.factor.needs_sync && !candidate.clock_suspect);
 
         let parameters = candidate.credential.as_ref().map_or(Parameters::HOTP, |known| known.parameters);
         let generator = judged.map_or_else(
@@ -211,6 +232,7 @@ impl Attempt<'_> {
             (Some(_), _) => Finding::Judged { factor, pin_fits },
             (None, None) => Finding::Absent,
             (None, Some(_)) if locked => Finding::Locked,
+            (None, Some(_)) if candidate.clock_suspect => Finding::ClockSuspect,
             (None, Some(_)) => Finding::NeedsSync,
         }
     }
@@ -255,6 +277,9 @@ impl Attempt<'_> {
     fn refuse(&self, subject: &mut Subject, findings: &[Finding]) -> Rejection {
         let has = |wanted: Finding| findings.contains(&wanted);
         let judged = findings.iter().any(|finding| matches!(finding, Finding::Judged { .. }));
+        if !judged && has(Finding::ClockSuspect) {
+            return Rejection::ClockSuspect;
+        }
         if !judged && !has(Finding::NeedsSync) && has(Finding::Locked) {
             return Rejection::Locked;
         }
@@ -266,6 +291,8 @@ impl Attempt<'_> {
         self.count(subject, findings);
         if findings.iter().any(|finding| matches!(finding, Finding::Judged { factor: Some(_), .. })) {
             Rejection::WrongPin
+        } else if has(Finding::ClockSuspect) {
+            Rejection::ClockSuspect
         } else if judged {
             Rejection::WrongPasscode
         } else if has(Finding::NeedsSync) {

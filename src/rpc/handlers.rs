@@ -3,6 +3,7 @@
 pub(super) mod assignment;
 pub(super) mod audit;
 pub(super) mod auth;
+pub(super) mod clock;
 pub(super) mod device;
 pub(super) mod directory;
 pub(super) mod job;

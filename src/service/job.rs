@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
+use super::clock;
 use super::error::{Error, Kind};
 use super::shown::{JobShown, TokenShown};
 use crate::access::Caller;
@@ -55,7 +56,8 @@ pub(super) fn shown(row: &Json) -> JobShown<'_> {
 /// Confirms a job by a passcode that somebody read off the device.
 ///
 /// # Errors
-/// [`Kind::JobState`] if no passcode is awaited, [`Kind::NotProven`] if it is not one of the new credential.
+/// [`Kind::JobState`] if no passcode is awaited, [`Kind::NotProven`] if it is not one of the new credential;
+/// [`Kind::ClockSuspect`] if it goes by time, while the server's clock cannot be trusted.
 pub async fn confirm(
     app: &App,
     caller: &Caller,
@@ -63,6 +65,7 @@ pub async fn confirm(
     typed: Zeroizing<String>,
 ) -> Result<Json, Error> {
     let (caller, policy) = (caller.clone(), Arc::clone(&app.rules.policy));
+    let clock = app.guards.clock.check(&app.store).await;
     app.store
         .write(move |tx| {
             let found = tx.reader().job(job)?.ok_or_else(|| Error::not_found("job"))?;
@@ -75,6 +78,7 @@ pub async fn confirm(
             };
             let window = match credential.parameters.kind {
                 Otp::Hotp => 0..=u64::from(policy.hotp_look_ahead),
+                Otp::Totp { .. } if !clock.trusts(tx.now()) => return Err(clock::suspect()),
                 Otp::Totp { time_step } => {
                     let step = time_step.step_at(tx.now());
                     let reach = u64::from(policy.totp_accept);

@@ -136,6 +136,7 @@ impl Decision for ChangePin {
             user: Some(self.change.user),
             token: Some(self.change.token),
             source: self.change.source.clone(),
+            request: None,
         }
     }
 
@@ -165,6 +166,9 @@ impl ChangePin {
         let (Some(user), Some(token)) = (rows.users.get_mut(user), rows.tokens.get_mut(token)) else {
             return "nobody_to_ask";
         };
+        for throttle in [&mut user.throttle, &mut token.throttle].into_iter().chain(source.as_deref_mut()) {
+            throttle.shorten(now, &self.policy);
+        }
         let source_is_locked = source.as_ref().is_some_and(|throttle| throttle.locked(now).is_some());
         if source_is_locked || user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
             return "locked";

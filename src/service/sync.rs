@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::clock;
 use super::error::{Error, Kind};
+use super::guards::Guards;
 use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
 use crate::otp::policy::Policy;
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
+use crate::otp::server_clock::Check;
 use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};
 use crate::store::{Store, audit};
@@ -28,20 +31,26 @@ pub struct SyncRequest {
 /// Syncs a token. With a user, the token must be assigned to that user.
 ///
 /// # Errors
-/// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`].
+/// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`]; [`Kind::ClockSuspect`] for
+/// a token that goes by time, while the server's clock cannot be trusted.
 pub async fn sync(
     store: &Store,
     policy: &Arc<Policy>,
+    guards: &Guards,
     caller: &Caller,
     request: SyncRequest,
 ) -> Result<(), Error> {
+    let clock = guards.clock.check(store).await;
     let SyncRequest { token, user, source, passcodes } = request;
     let policy = Arc::clone(policy);
-    store.decide(Sync { policy, operator: caller.name.clone(), token, user, source, passcodes }).await?
+    store
+        .decide(Sync { policy, clock, operator: caller.name.clone(), token, user, source, passcodes })
+        .await?
 }
 
 struct Sync {
     policy: Arc<Policy>,
+    clock: Check,
     operator: String,
     token: TokenId,
     user: Option<UserId>,
@@ -53,7 +62,7 @@ impl Decision for Sync {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: self.user, token: Some(self.token), source: self.source.clone() }
+        Keys { user: self.user, token: Some(self.token), source: self.source.clone(), request: None }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
@@ -62,6 +71,7 @@ impl Decision for Sync {
             Ok(()) => "synced",
             Err(error) if error.kind == Kind::Locked => "locked",
             Err(error) if error.kind == Kind::SyncFailed => "not_synced",
+            Err(error) if error.kind == Kind::ClockSuspect => "clock_suspect",
             Err(_) => "refused",
         };
         let entry = audit::Entry {
@@ -87,6 +97,7 @@ impl Sync {
             credential: token.credential.clone(),
             factor: token.factor,
             throttle: token.throttle,
+            clock_suspect: !self.clock.trusts(now),
         };
         let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
         let outcome = core::resync(&mut subject, &passcodes, now, &self.policy);
@@ -102,6 +113,7 @@ impl Sync {
             SyncRejection::WrongCount => {
                 Error::invalid("credential", "must be two or three passcodes, separated by commas")
             }
+            SyncRejection::ClockSuspect => clock::suspect(),
             SyncRejection::NoSecret => {
                 Error::new(Kind::NoSecret, "the token has no secret yet: program or import it first")
             }

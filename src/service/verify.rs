@@ -1,18 +1,28 @@
 //! Verify: is this passcode right, now, for this user or token? The reply leaves only after the advance of the
-//! moving factor is on the disk.
+//! moving factor is on the disk. A request that has a name is decided once, however often it is sent.
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::error::{Error, Kind};
+use super::guards::Guards;
+use super::spraying::Attempt;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
+use crate::otp::credential::Kind as Otp;
 use crate::otp::policy::Policy;
+use crate::otp::resend::{Kept, Mark, Resend};
+use crate::otp::server_clock::Check;
+use crate::otp::spraying::Admission;
+use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
-use crate::store::hot::{Decision, Keys, Rows};
-use crate::store::{Store, StoreError, audit};
+use crate::store::hot::{Decision, Keys, Rows, TokenRow};
+/// The answer, as far as the caller may know it.
+pub use crate::store::resends::Decided as Answer;
+use crate::store::{Store, audit};
 
 /// One question.
 pub struct Question {
@@ -26,20 +36,10 @@ pub struct Question {
     pub source: Option<String>,
     /// PIN and passcode as typed.
     pub typed: Zeroizing<String>,
-}
-
-/// The answer, as far as the caller may know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The passcode was right, and is spent.
-    Accepted {
-        /// Whose passcode it was.
-        token: TokenId,
-        /// Who has that token.
-        user: Option<UserId>,
-    },
-    /// No. The audit log says why.
-    Rejected,
+    /// User and token in the caller's words; needed if they do not exist, or if the request has a name.
+    pub words: String,
+    /// The name of the request: the same one sent again within a minute gets the same answer.
+    pub request: Option<String>,
 }
 
 /// What all verifies of a server share.
@@ -54,21 +54,58 @@ pub struct Rules {
 /// Asks.
 ///
 /// # Errors
-/// [`StoreError`] if the decision could not be saved: then nothing was decided.
+/// [`Kind::RequestReused`] for the name of another request; [`Kind::Unavailable`] if the decision could not be saved:
+/// then nothing was decided.
 pub async fn verify(
     store: &Store,
     rules: &Rules,
+    guards: &Guards,
     caller: &Caller,
     question: Question,
-) -> Result<Answer, StoreError> {
-    store.decide(Verify { rules: rules.clone(), operator: caller.name.clone(), question }).await
+) -> Result<Answer, Error> {
+    let attempt = question.source.clone().map(|source| {
+        let user = match (question.user, question.token) {
+            (Some(user), _) if !question.unknown => guards.sprays.user(("user", user.0)),
+            (None, Some(token)) if !question.unknown => guards.sprays.user(("token", token.0)),
+            _ => guards.sprays.user(&question.words),
+        };
+        Attempt { source, user }
+    });
+    let admission = match &attempt {
+        Some(attempt) => guards.sprays.admit(attempt, &rules.policy).await,
+        None => Admission::Free,
+    };
+    let decision = Verify {
+        rules: rules.clone(),
+        operator: caller.name.clone(),
+        admission,
+        clock: guards.clock.check(store).await,
+        mark: question.request.as_deref().map(|name| {
+            let operator = caller.operator.map_or(0, |id| id.0).to_be_bytes();
+            let source = question.source.as_deref().unwrap_or_default();
+            let content = [question.words.as_bytes(), source.as_bytes()];
+            guards.resends.mark(&[&operator, caller.name.as_bytes()], name, &content, &question.typed)
+        }),
+        question,
+    };
+    let (answer, weight) = store.decide(decision).await??;
+    if let (Some(attempt), Some(accepted)) = (&attempt, weight) {
+        guards.sprays.count(store, &caller.name, attempt, accepted).await;
+    }
+    Ok(answer)
 }
 
 struct Verify {
     rules: Rules,
     operator: String,
     question: Question,
+    admission: Admission,
+    clock: Check,
+    mark: Option<Mark>,
 }
+
+/// Stands for the source of a request that is not to be judged: the work is that of a locked one.
+const LOCKED: Throttle = Throttle { failures: 0, locked_until: Some(Timestamp::MAX) };
 
 /// Who a candidate of the core stands for.
 #[derive(Clone, Copy)]
@@ -78,14 +115,64 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    type Reply = Answer;
+    /// With the answer: whether it counts as a success or a failure of its source.
+    type Reply = Result<(Answer, Option<bool>), Error>;
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
-        Keys { user: *user, token: *token, source: source.clone() }
+        let request = self.mark.map(|mark| mark.request);
+        Keys { user: *user, token: *token, source: source.clone(), request }
     }
 
-    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
+        let kept = self.mark.and_then(|mark| rows.resends.get(&mark.request)?.compare(&mark, now));
+        if let Some(resend) = kept {
+            return self.again(resend);
+        }
+        let (answer, entry) = self.judge(rows, now);
+        if let Some(Mark { request, content }) = self.mark {
+            rows.resends.keep(request, Kept { content, at: now, decision: answer });
+        }
+        let weight = match entry.outcome {
+            "accepted" => Some(true),
+            // These say nothing of what was typed.
+            "slowed" | "clock_suspect" | "repeated" => None,
+            _ => Some(false),
+        };
+        (Ok((answer, weight)), entry)
+    }
+}
+
+impl Verify {
+    /// Answers a request whose name was used before.
+    fn again(&self, resend: Resend<Answer>) -> (<Self as Decision>::Reply, audit::Entry) {
+        let mut entry = audit::Entry {
+            operator: self.operator.clone(),
+            action: "auth/verify",
+            token: self.question.token,
+            user: self.question.user,
+            outcome: "resent",
+            detail: String::new(),
+        };
+        let reply = match resend {
+            Resend::Same(answer) => {
+                if let Answer::Accepted { token, user } = answer {
+                    (entry.token, entry.user) = (Some(token), user);
+                    "accepted".clone_into(&mut entry.detail);
+                }
+                Ok((answer, None))
+            }
+            Resend::Other => {
+                entry.outcome = "request_reused";
+                let text =
+                    "`requestId` was used for another request within the last minute: give each its own";
+                Err(Error::new(Kind::RequestReused, text))
+            }
+        };
+        (reply, entry)
+    }
+
+    fn judge(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
         let holders = self.holders(rows);
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -94,9 +181,17 @@ impl Decision for Verify {
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
             candidates: holders.iter().filter_map(|held| self.candidate(rows, *held, now)).collect(),
         };
+        let turned_away = self.admission == Admission::TurnedAway;
+        if turned_away {
+            subject.source = Some(LOCKED);
+        }
+        let before = self.admission.is_slowed().then(|| subject.clone());
         let verdict =
             core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
-        put_back(rows, &holders, user, self.question.source.as_ref(), subject);
+        if let (Some(before), Verdict::Rejected(_)) = (before, verdict) {
+            uncount(&mut subject, &before);
+        }
+        put_back(rows, &holders, user, self.question.source.as_ref().filter(|_| !turned_away), subject);
         let (answer, holder, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
                 Some(&(assignment, holder)) => {
@@ -107,7 +202,8 @@ impl Decision for Verify {
                 None => (Answer::Rejected, None, "rejected"),
             },
             Verdict::Rejected(rejection) => {
-                (Answer::Rejected, holders.first().map(|held| held.1), outcome_of(&rejection))
+                let outcome = if turned_away { "slowed" } else { outcome_of(&rejection) };
+                (Answer::Rejected, holders.first().map(|held| held.1), outcome)
             }
         };
         let entry = audit::Entry {
@@ -120,9 +216,7 @@ impl Decision for Verify {
         };
         (answer, entry)
     }
-}
 
-impl Verify {
     /// The assignments to try, in order of priority. A named token that nobody has is tried without a PIN.
     fn holders(&self, rows: &Rows) -> Vec<(Option<AssignmentId>, Holder)> {
         let Question { user, token, unknown, .. } = &self.question;
@@ -179,7 +273,21 @@ impl Verify {
                 && assigned.is_none_or(|row| row.is_good(now))
                 && user.is_none_or(|row| row.status == UserStatus::Active),
             named: self.question.token.is_some(),
+            clock_suspect: !self.clock.trusts(now) && goes_by_time(token),
         })
+    }
+}
+
+fn goes_by_time(token: &TokenRow) -> bool {
+    let parameters = token.credential.as_ref().map(|credential| credential.parameters);
+    parameters.is_some_and(|parameters| matches!(parameters.kind, Otp::Totp { .. }))
+}
+
+/// What fails from a slowed source counts neither on its user nor on a token: it could lock them all.
+fn uncount(subject: &mut Subject, before: &Subject) {
+    subject.user = before.user;
+    for (candidate, before) in subject.candidates.iter_mut().zip(&before.candidates) {
+        candidate.throttle = before.throttle;
     }
 }
 
@@ -227,6 +335,7 @@ fn outcome_of(rejection: &Rejection) -> &'static str {
         Rejection::NeedsSync => "needs_sync",
         Rejection::WrongPin => "wrong_pin",
         Rejection::WrongPasscode => "wrong_passcode",
+        Rejection::ClockSuspect => "clock_suspect",
         Rejection::Repeated => "repeated",
     }
 }

@@ -38,6 +38,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("operator/setPassword", ADMIN), ("operator/disable", ADMIN), ("operator/enable", ADMIN),
     ("operator/delete", ADMIN),
     ("client/create", ADMIN), ("client/search", ADMIN), ("client/delete", ADMIN),
+    ("clock/get", LOOK), ("clock/accept", ADMIN),
     ("audit/search", "admin auditor"), ("audit/prune", ADMIN),
 ];
 

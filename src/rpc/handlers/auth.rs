@@ -14,20 +14,29 @@ use crate::store::Reader;
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
-    let Verify { user, token, credential, source, wanted } = params;
+    let Verify { user, token, credential, source, request, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
     check_source(source.as_deref())?;
+    let request = request_name(&cx, request)?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
-    let (user, token) = cx
+    let has_name = request.is_some();
+    let (user, token, words) = cx
         .app
         .store
         .read(move |reader| {
-            Ok::<_, Error>((
+            let found = (
                 named(reader, &objects::USER, user.as_ref())?,
                 named(reader, &objects::TOKEN, token.as_ref())?,
-            ))
+            );
+            let needed = has_name || found.0 == Some(None) || found.1 == Some(None);
+            let words = if needed {
+                json!([user.map(Json::from), token.map(Json::from)]).to_string()
+            } else {
+                String::new()
+            };
+            Ok::<_, Error>((found.0, found.1, words))
         })
         .await?;
     let question = Question {
@@ -37,8 +46,10 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         token: token.flatten().map(TokenId),
         source,
         typed: credential.otp,
+        words,
+        request,
     };
-    match verify::verify(&cx.app.store, &cx.app.rules, &cx.caller, question).await? {
+    match verify::verify(&cx.app.store, &cx.app.rules, &cx.app.guards, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
         Answer::Accepted { .. } if wanted.is_empty() => Ok(Reply::Accepted(None)),
         Answer::Accepted { token, .. } => {
@@ -50,6 +61,30 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
             Ok(Reply::Accepted(Some(shown)))
         }
     }
+}
+
+/// Longest name of a request.
+const MOST_NAME_BYTES: usize = 128;
+
+/// What the caller named the request: in its parameters, or else in its header. A header names the calls of a batch by
+/// their places.
+fn request_name(cx: &Context, given: Option<String>) -> Result<Option<String>, Error> {
+    let is_name = |name: &str| {
+        (1..=MOST_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
+    let (field, name) = match (given, &cx.named) {
+        (Some(name), _) => ("requestId", name),
+        (None, Some(name)) => ("Idempotency-Key", name.clone()),
+        (None, None) => return Ok(None),
+    };
+    if !is_name(&name) {
+        return Err(Error::invalid(field, "must be 1 to 128 printable characters of ASCII"));
+    }
+    Ok(Some(match (field, cx.place) {
+        ("Idempotency-Key", Some(place)) => format!("{name} {place}"),
+        _ => name,
+    }))
 }
 
 /// Refuses a `return` list that is wrong, or that shows users to a caller who may not see them: who asks whether a

@@ -91,7 +91,7 @@ pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply
         // One more than there may be tells as well as a million that there are too many.
         params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
     let request = SyncRequest { token, user, source: params.source, passcodes };
-    sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.caller, request).await?;
+    sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.app.guards, &cx.caller, request).await?;
     Ok(Reply::Done)
 }
 

@@ -6,13 +6,14 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, token};
+use super::super::handlers::{assignment, audit, auth, clock, device, directory, job, operator, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
 use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
+use crate::service::clock::ClockShown;
 use crate::service::error::Kind;
 use crate::service::shown::{
     ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
@@ -185,7 +186,7 @@ methods! {
     {"token": {"serial": "10000004"}, "attrs": {"counter": 5}} => {}
 
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
-    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked]
+    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked, ClockSuspect]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
 
     "token/import", TokenWrite, token::import, Create<ImportAttrs> => Rows(&TOKEN);
@@ -318,7 +319,7 @@ methods! {
     {"token": {"serial": "10000017"}, "user": {"domain.name": "example.com", "loginName": "jane.doe"}} => {}
 
     "auth/verify", Verify, auth::verify, Verify => Verdict;
-    "Tells whether a passcode (with the PIN) is right, and spends it." [IncorrectCredentials]
+    "Tells whether a passcode (with the PIN) is right, and spends it." [IncorrectCredentials, RequestReused]
     {
         "user": {"domain.name": "example.com", "loginName": "john.smith"},
         "credential": {"otp": "1234755224"},
@@ -366,7 +367,7 @@ methods! {
     "Puts a new secret into a slot and proves it."
     [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout,
      DeviceUnsupported, DeviceFull, ProductNotFound,
-     RepositoryNotFound, TokenNotFound, UserNotFound, DomainNotFound, InUse, SlotInUse]
+     RepositoryNotFound, TokenNotFound, UserNotFound, DomainNotFound, InUse, SlotInUse, ClockSuspect]
     {
         "device": "ykoath:12345678",
         "product": {"manufacturerCode": "YK", "productCode": "HOTP"},
@@ -412,7 +413,7 @@ methods! {
     {"total": 1, "rows": [{"id": "j1", "device": "ykoath:87654321", "token.serial": "87654321"}]}
 
     "job/confirm", DeviceProgram, job::confirm, JobConfirm => typed_result::<JobShown<'_>>();
-    "Proves a job by a passcode that the device showed." [JobNotFound, JobState, NotProven, TokenNotFound]
+    "Proves a job by a passcode that the device showed." [JobNotFound, JobState, NotProven, TokenNotFound, ClockSuspect]
     {"job": "j1", "passcode": "287082"} =>
     {
         "job": "j1", "action": "program", "state": "ready", "step": "ready", "device": "ykoath:87654321",
@@ -474,6 +475,14 @@ methods! {
     "client/delete", OperatorManage, operator::delete_client, ClientOnly => Empty;
     "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
     {"client": {"name": "vpn.gateway"}} => {}
+
+    "clock/get", ClockRead, clock::get, Nothing => typed_result::<ClockShown>();
+    "Shows the server's clock, and whether it is trusted." []
+    {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
+
+    "clock/accept", ClockAccept, clock::accept, Nothing => typed_result::<ClockShown>();
+    "Says that the server's clock is right as it is." []
+    {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
 
     "audit/search", AuditRead, audit::search, AuditSearch => typed_result::<AuditRowsShown>();
     "Searches the audit log, newest rows first." [TokenNotFound, UserNotFound, DomainNotFound]

@@ -1,0 +1,100 @@
+//! Decisions that are kept for a minute for who asks again ([`crate::otp::resend`]). They are hot rows: written in the
+//! commit of their decision, or not at all.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::hot::one_row;
+use super::{StoreError, Tx};
+use crate::model::id::{TokenId, UserId};
+use crate::otp::resend::{KEPT, Kept};
+use crate::otp::time::Timestamp;
+
+/// Old ones that go with each new one, so that there are never many more than those of a minute.
+const SWEPT_AT_ONCE: i64 = 16;
+
+/// What was decided about a passcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It was accepted: whose it was.
+    Accepted {
+        /// The token.
+        token: TokenId,
+        /// Who has it.
+        user: Option<UserId>,
+    },
+    /// It was not.
+    Rejected,
+}
+
+/// Those of a batch, by the MAC of caller and name of the request.
+#[derive(Debug, Default)]
+pub struct Resends {
+    known: BTreeMap<[u8; 32], Kept<Decided>>,
+    new: Vec<[u8; 32]>,
+}
+
+impl Resends {
+    /// What was decided under that name.
+    #[must_use]
+    pub fn get(&self, request: &[u8; 32]) -> Option<&Kept<Decided>> {
+        self.known.get(request)
+    }
+
+    /// Keeps a decision.
+    pub fn keep(&mut self, request: [u8; 32], kept: Kept<Decided>) {
+        self.known.insert(request, kept);
+        self.new.push(request);
+    }
+
+    pub(super) fn load(&mut self, connection: &Connection, request: &[u8; 32]) -> Result<(), StoreError> {
+        let mut select = connection
+            .prepare_cached("SELECT content, at_ms, token_id, user_id FROM resends WHERE request = ?1")?;
+        let found = select.query_row([request], |row| {
+            let token = row.get::<_, Option<i64>>(2)?.map(TokenId);
+            let user = row.get::<_, Option<i64>>(3)?.map(UserId);
+            let decision = token.map_or(Decided::Rejected, |token| Decided::Accepted { token, user });
+            Ok(Kept { content: row.get(0)?, at: Timestamp::from_millis(row.get(1)?), decision })
+        });
+        self.known.extend(found.optional()?.map(|kept| (*request, kept)));
+        Ok(())
+    }
+
+    /// Writes the new ones, and takes some of those away that are too old, or of a clock that ran ahead.
+    pub(super) fn flush(&self, connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let mut put = connection.prepare_cached(
+            "INSERT INTO resends (request, content, at_ms, token_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (request) DO UPDATE SET content = ?2, at_ms = ?3, token_id = ?4, user_id = ?5",
+        )?;
+        for request in &self.new {
+            let Some(kept) = self.known.get(request) else { continue };
+            let (token, user) = match kept.decision {
+                Decided::Accepted { token, user } => (Some(token.0), user.map(|id| id.0)),
+                Decided::Rejected => (None, None),
+            };
+            one_row(put.execute((request, kept.content, kept.at.as_millis(), token, user))?)?;
+        }
+        let mut sweep = connection.prepare_cached(
+            "DELETE FROM resends WHERE request IN
+             (SELECT request FROM resends WHERE at_ms <= ?1 OR at_ms > ?2 LIMIT ?3)",
+        )?;
+        let most = SWEPT_AT_ONCE.saturating_mul(i64::try_from(self.new.len()).unwrap_or(i64::MAX));
+        sweep.execute((now.saturating_sub(KEPT).as_millis(), now.saturating_add(KEPT).as_millis(), most))?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Forgets all of them: what a backup holds of them was answered to somebody else's past.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn forget_resends(&self) -> Result<(), StoreError> {
+        self.connection().execute("DELETE FROM resends", [])?;
+        Ok(())
+    }
+}
