@@ -15,6 +15,7 @@ mod durability;
 mod events;
 mod every_driver;
 mod formats;
+mod guards;
 mod identity;
 mod jobs;
 mod jsonrpc;

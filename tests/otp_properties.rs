@@ -347,6 +347,7 @@ fn candidate(index: usize, token: &Token, keys: &Keys) -> Candidate {
         repeats: Repeats::default(),
         usable: token.usable,
         named: false,
+        clock_suspect: false,
     }
 }
 

@@ -22,8 +22,6 @@ use crate::store::audit::Entry;
 use crate::store::objects::iso;
 use crate::store::{Store, StoreError};
 
-/// The method by which an admin accepts the clock. In the log it divides the times that count from those that do not.
-const ACCEPT: &str = "clock/accept";
 /// Between two looks when nobody asks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -59,9 +57,8 @@ pub struct ClockShown {
 impl Watch {
     /// Goes on from what an earlier start has kept.
     pub(super) async fn begin(store: &Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let (kept, written) = store
-            .read(|reader| Ok::<_, Error>((reader.server_clock()?, reader.newest_times(ACCEPT)?)))
-            .await?;
+        let (kept, written) =
+            store.read(|reader| Ok::<_, Error>((reader.server_clock()?, reader.newest_times()?))).await?;
         let (boot_id, reading) = (clock.boot_id(), Reading::of(&*clock));
         let trust = Trust::resume(kept.as_ref(), boot_id.as_deref(), &written, reading);
         let state = Mutex::new(State { trust, suspicion: None, told: false });
@@ -175,7 +172,7 @@ pub async fn accept(app: &App, caller: &Caller) -> Result<Json, Error> {
     watch.check(&app.store).await;
     let trust = Trust::accepting(Reading::of(&*watch.clock));
     let kept = watch.kept(trust);
-    let mut entry = caller.did(ACCEPT);
+    let mut entry = caller.did("clock/accept");
     "accepted".clone_into(&mut entry.detail);
     if let Some((suspicion, _)) = watch.state().suspicion {
         entry.detail = suspicion.to_string();

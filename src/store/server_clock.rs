@@ -14,7 +14,8 @@ use crate::otp::time::Timestamp;
 const NEWEST_ROWS: i64 = 1000;
 
 impl Tx<'_> {
-    /// Keeps it, in place of what was kept before.
+    /// Keeps it, in place of what was kept before. The rows of the log that are there are done with: whatever they say
+    /// of the time is in it already.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
@@ -23,10 +24,12 @@ impl Tx<'_> {
         let anchor_boot =
             kept.anchor.map(|anchor| i64::try_from(anchor.boot.as_millis()).unwrap_or(i64::MAX));
         let mut put = self.connection().prepare_cached(
-            "INSERT INTO server_clock (id, boot_id, anchor_wall_ms, anchor_boot_ms, newest_ms)
-             VALUES (1, ?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE
-             SET boot_id = ?1, anchor_wall_ms = ?2, anchor_boot_ms = ?3, newest_ms = ?4",
+            "INSERT INTO server_clock (id, boot_id, anchor_wall_ms, anchor_boot_ms, newest_ms, looked_to)
+             VALUES (1, ?1, ?2, ?3, ?4, coalesce((SELECT max(sequence) FROM audit), 0))
+             ON CONFLICT (id) DO UPDATE SET
+               boot_id = excluded.boot_id, anchor_wall_ms = excluded.anchor_wall_ms,
+               anchor_boot_ms = excluded.anchor_boot_ms, newest_ms = excluded.newest_ms,
+               looked_to = excluded.looked_to",
         )?;
         one_row(put.execute((&kept.boot_id, anchor_wall, anchor_boot, kept.newest.as_millis()))?)
     }
@@ -51,22 +54,16 @@ impl Reader<'_> {
         Ok(found.optional()?)
     }
 
-    /// When the newest rows of the log were written, since the clock was accepted last: what an admin accepts is that
-    /// the times before are worth nothing.
+    /// When the newest rows of the log were written, of those that were not looked at when that was kept.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
-    pub fn newest_times(&self, accepted: &str) -> Result<Vec<Timestamp>, StoreError> {
-        let mut select =
-            self.connection.prepare("SELECT at_ms, action FROM audit ORDER BY sequence DESC LIMIT ?1")?;
-        let mut rows = select.query([NEWEST_ROWS])?;
-        let mut times = Vec::new();
-        while let Some(row) = rows.next()? {
-            times.push(Timestamp::from_millis(row.get(0)?));
-            if row.get::<_, String>(1)? == accepted {
-                break;
-            }
-        }
-        Ok(times)
+    pub fn newest_times(&self) -> Result<Vec<Timestamp>, StoreError> {
+        let mut select = self.connection.prepare(
+            "SELECT at_ms FROM audit WHERE sequence > coalesce((SELECT looked_to FROM server_clock), 0)
+             ORDER BY sequence DESC LIMIT ?1",
+        )?;
+        let times = select.query_map([NEWEST_ROWS], |row| Ok(Timestamp::from_millis(row.get(0)?)))?;
+        Ok(times.collect::<Result<_, _>>()?)
     }
 }

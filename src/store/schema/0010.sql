@@ -6,8 +6,9 @@ CREATE TABLE server_clock (
   -- Both clocks when they were first seen together: none while the wall clock was never right.
   anchor_wall_ms INTEGER,
   anchor_boot_ms INTEGER,
-  -- The newest time that is known besides those in the log.
-  newest_ms      INTEGER NOT NULL
+  -- The newest time that is known, and the row of the log up to which it was looked for.
+  newest_ms      INTEGER NOT NULL,
+  looked_to      INTEGER NOT NULL
 ) STRICT;
 
 -- Decisions that are told again to who asks again within a minute. The two keys are MACs.
