@@ -34,6 +34,30 @@ fn check_source(source: Option<&str>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Longest name of a request.
+const MOST_NAME_BYTES: usize = 128;
+
+/// What the caller named the request: in its parameters, or else in its header. A header names the calls of a batch by
+/// their places.
+fn request_name(cx: &Context, given: Option<String>) -> Result<Option<String>, Error> {
+    let is_name = |name: &str| {
+        (1..=MOST_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
+    let (field, name) = match (given, &cx.named) {
+        (Some(name), _) => ("requestId", name),
+        (None, Some(name)) => ("Idempotency-Key", name.clone()),
+        (None, None) => return Ok(None),
+    };
+    if !is_name(&name) {
+        return Err(Error::invalid(field, "must be 1 to 128 printable characters of ASCII"));
+    }
+    Ok(Some(match (field, cx.place) {
+        ("Idempotency-Key", Some(place)) => format!("{name} {place}"),
+        _ => name,
+    }))
+}
+
 /// Refuses a wrong `return` list while nothing is done yet.
 async fn checked(cx: &Context, object: &'static Object, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
     let read = move |reader: &Reader<'_>| {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::clock::Watch;
-use super::error::Error;
+use super::error::{Error, Kind};
 use super::spraying::Sprays;
-use crate::otp::resend::ResendKey;
+use crate::access::Caller;
+use crate::otp::resend::{Mark, ResendKey};
 use crate::otp::time::Clock;
 use crate::store::Store;
 
@@ -17,7 +18,7 @@ pub struct Guards {
     /// Who tries many users.
     pub sprays: Sprays,
     /// Marks requests that have a name.
-    pub(super) resends: ResendKey,
+    resends: ResendKey,
 }
 
 impl Guards {
@@ -32,4 +33,16 @@ impl Guards {
             resends: ResendKey::of(store.pin_key()),
         })
     }
+
+    /// Marks a request by its caller and name, and by the method and what is asked of it.
+    pub(super) fn mark(&self, caller: &Caller, name: &str, content: &[&[u8]], typed: &str) -> Mark {
+        let operator = caller.operator.map_or(0, |id| id.0).to_be_bytes();
+        self.resends.mark(&[&operator, caller.name.as_bytes()], name, content, typed)
+    }
+}
+
+/// The name of a request was given to another one.
+pub(super) fn reused() -> Error {
+    let text = "`requestId` was used for another request within the last minute: give each its own";
+    Error::new(Kind::RequestReused, text)
 }

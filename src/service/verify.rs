@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::error::{Error, Kind};
-use super::guards::Guards;
+use super::error::Error;
+use super::guards::{self, Guards};
 use super::spraying::Attempt;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
@@ -23,6 +23,8 @@ use crate::store::hot::{Decision, Keys, Rows, TokenRow};
 /// The answer, as far as the caller may know it.
 pub use crate::store::resends::Decided as Answer;
 use crate::store::{Store, audit};
+
+const METHOD: &str = "auth/verify";
 
 /// One question.
 pub struct Question {
@@ -54,7 +56,7 @@ pub struct Rules {
 /// Asks.
 ///
 /// # Errors
-/// [`Kind::RequestReused`] for the name of another request; [`Kind::Unavailable`] if the decision could not be saved:
+/// `request.reused` for the name of another request; `unavailable` if the decision could not be saved:
 /// then nothing was decided.
 pub async fn verify(
     store: &Store,
@@ -81,10 +83,9 @@ pub async fn verify(
         admission,
         clock: guards.clock.check(store).await,
         mark: question.request.as_deref().map(|name| {
-            let operator = caller.operator.map_or(0, |id| id.0).to_be_bytes();
             let source = question.source.as_deref().unwrap_or_default();
-            let content = [question.words.as_bytes(), source.as_bytes()];
-            guards.resends.mark(&[&operator, caller.name.as_bytes()], name, &content, &question.typed)
+            let content = [METHOD.as_bytes(), question.words.as_bytes(), source.as_bytes()];
+            guards.mark(caller, name, &content, &question.typed)
         }),
         question,
     };
@@ -148,7 +149,7 @@ impl Verify {
     fn again(&self, resend: Resend<Answer>) -> (<Self as Decision>::Reply, audit::Entry) {
         let mut entry = audit::Entry {
             operator: self.operator.clone(),
-            action: "auth/verify",
+            action: METHOD,
             token: self.question.token,
             user: self.question.user,
             outcome: "resent",
@@ -164,9 +165,7 @@ impl Verify {
             }
             Resend::Other => {
                 entry.outcome = "request_reused";
-                let text =
-                    "`requestId` was used for another request within the last minute: give each its own";
-                Err(Error::new(Kind::RequestReused, text))
+                Err(guards::reused())
             }
         };
         (reply, entry)
@@ -208,7 +207,7 @@ impl Verify {
         };
         let entry = audit::Entry {
             operator: self.operator.clone(),
-            action: "auth/verify",
+            action: METHOD,
             token: self.question.token.or(holder.map(|holder| holder.token)),
             user,
             outcome,

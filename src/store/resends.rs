@@ -98,3 +98,45 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_new_one_sweeps_old_ones_and_those_of_a_clock_that_ran_ahead() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/0010.sql")).unwrap();
+        let keep = |request: u8, secs: i64| {
+            let (mut resends, now) = (Resends::default(), Timestamp::from_secs(secs));
+            resends.keep([request; 32], Kept { content: [0; 32], at: now, decision: Decided::Rejected });
+            resends.flush(&connection, now).unwrap();
+            connection.query_row("SELECT count(*) FROM resends", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!((keep(1, 100_000), keep(2, 1_000), keep(3, 1_059)), (1, 1, 2));
+        assert_eq!(keep(4, 1_060), 2, "the one of second 1000 is old");
+        for request in 5..40 {
+            keep(request, 1_061);
+        }
+        assert_eq!(keep(40, 1_200), 22, "sixteen go with each new one");
+        assert_eq!((keep(41, 1_200), keep(42, 1_200)), (7, 3));
+    }
+
+    #[test]
+    fn what_is_kept_is_found_again_until_it_is_forgotten() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/0010.sql")).unwrap();
+        let at = Timestamp::from_secs(1_000);
+        let accepted = Decided::Accepted { token: TokenId(7), user: Some(UserId(8)) };
+        for decision in [accepted, Decided::Accepted { token: TokenId(7), user: None }, Decided::Rejected] {
+            let kept = Kept { content: [5; 32], at, decision };
+            let mut resends = Resends::default();
+            resends.keep([1; 32], kept);
+            resends.flush(&connection, at).unwrap();
+            let mut again = Resends::default();
+            again.load(&connection, &[1; 32]).unwrap();
+            again.load(&connection, &[2; 32]).unwrap();
+            assert_eq!((again.get(&[1; 32]), again.get(&[2; 32])), (Some(&kept), None));
+        }
+    }
+}

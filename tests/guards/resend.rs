@@ -78,6 +78,26 @@ fn the_name_of_another_request_is_an_error_and_nothing_is_judged() {
 }
 
 #[test]
+fn a_resync_that_is_sent_again_is_told_again() {
+    let server = server();
+    let client = &server.client;
+    let sync = |first: u64, id: &str| {
+        let pair = format!("{},{}", code(first), code(first + 1));
+        let params = json!({"token": {"serial": "1001"}, "credential": pair, "requestId": id});
+        client.call("token/syncToken", params).map_err(|error| error.kind)
+    };
+    for _ in 0..2 {
+        assert_eq!(sync(50, "s-1"), Ok(json!({})));
+        assert_eq!(sync(5_000, "s-2"), Err("token.sync_failed".to_owned()));
+    }
+    assert_eq!(state(client, "1001"), (52, 1));
+    assert_eq!(sync(60, "s-1"), Err("request.reused".to_owned()));
+    let reused = client.error("auth/verify", question(&right(52), "s-1"));
+    assert_eq!(reused.kind, "request.reused", "a name is for one method");
+    assert_eq!(count(client, "token/syncToken", "resent"), 2);
+}
+
+#[test]
 fn each_caller_has_names_of_its_own() {
     let server = server();
     let gate = server.with_role("verifier");
@@ -142,7 +162,7 @@ fn resends_that_arrive_while_the_first_is_under_way_are_one_decision() {
 }
 
 #[test]
-fn nothing_of_a_named_request_can_be_read_from_the_files_and_old_ones_go() {
+fn nothing_of_a_named_request_can_be_read_from_the_files() {
     let server = server();
     let client = &server.client;
     let name = "a-name-to-be-looked-for";

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
-use super::{check_source, checked};
+use super::{check_source, checked, request_name};
 use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
@@ -61,30 +61,6 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
             Ok(Reply::Accepted(Some(shown)))
         }
     }
-}
-
-/// Longest name of a request.
-const MOST_NAME_BYTES: usize = 128;
-
-/// What the caller named the request: in its parameters, or else in its header. A header names the calls of a batch by
-/// their places.
-fn request_name(cx: &Context, given: Option<String>) -> Result<Option<String>, Error> {
-    let is_name = |name: &str| {
-        (1..=MOST_NAME_BYTES).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-    };
-    let (field, name) = match (given, &cx.named) {
-        (Some(name), _) => ("requestId", name),
-        (None, Some(name)) => ("Idempotency-Key", name.clone()),
-        (None, None) => return Ok(None),
-    };
-    if !is_name(&name) {
-        return Err(Error::invalid(field, "must be 1 to 128 printable characters of ASCII"));
-    }
-    Ok(Some(match (field, cx.place) {
-        ("Idempotency-Key", Some(place)) => format!("{name} {place}"),
-        _ => name,
-    }))
 }
 
 /// Refuses a `return` list that is wrong, or that shows users to a caller who may not see them: who asks whether a

@@ -8,7 +8,7 @@ use super::super::params::{
     TokenSetPin, TokenSync, either,
 };
 use super::super::{Context, Reply};
-use super::check_source;
+use super::{check_source, request_name};
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::assign::Grant;
@@ -86,11 +86,12 @@ pub(in crate::rpc) async fn reset(cx: Context, params: TokenReset) -> Result<Rep
 
 pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply, Error> {
     check_source(params.source.as_deref())?;
+    let request = request_name(&cx, params.request)?;
     let (token, user) = both(&cx, params.token, params.user).await?;
     let passcodes: Vec<Zeroizing<String>> =
         // One more than there may be tells as well as a million that there are too many.
         params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
-    let request = SyncRequest { token, user, source: params.source, passcodes };
+    let request = SyncRequest { token, user, source: params.source, passcodes, request };
     sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.app.guards, &cx.caller, request).await?;
     Ok(Reply::Done)
 }

@@ -186,7 +186,7 @@ methods! {
     {"token": {"serial": "10000004"}, "attrs": {"counter": 5}} => {}
 
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
-    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked, ClockSuspect]
+    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked, ClockSuspect, RequestReused]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
 
     "token/import", TokenWrite, token::import, Create<ImportAttrs> => Rows(&TOKEN);
