@@ -17,7 +17,7 @@ use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
 use crate::service::guards::Guards;
-use crate::service::{audit, catalogue, chunks, clock, random, verify};
+use crate::service::{audit, catalogue, chunks, random, server_clock, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
@@ -97,7 +97,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
-        app.keep(clock::run);
+        app.keep(server_clock::run);
         Ok(app)
     }
 

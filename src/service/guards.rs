@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::clock::Watch;
 use super::error::{Error, Kind};
+use super::server_clock::Watch;
 use super::spraying::Sprays;
 use crate::access::Caller;
 use crate::otp::resend::{Mark, ResendKey};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::clock;
 use super::error::{Error, Kind};
+use super::server_clock;
 use super::shown::{JobShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
@@ -78,7 +78,7 @@ pub async fn confirm(
             };
             let window = match credential.parameters.kind {
                 Otp::Hotp => 0..=u64::from(policy.hotp_look_ahead),
-                Otp::Totp { .. } if !clock.trusts(tx.now()) => return Err(clock::suspect()),
+                Otp::Totp { .. } if !clock.trusts(tx.now()) => return Err(server_clock::suspect()),
                 Otp::Totp { time_step } => {
                     let step = time_step.step_at(tx.now());
                     let reach = u64::from(policy.totp_accept);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::clock;
 use super::error::{Error, Kind};
 use super::guards::{self, Guards};
+use super::server_clock;
 use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
 use crate::otp::policy::Policy;
@@ -156,7 +156,7 @@ impl Sync {
             SyncRejection::WrongCount => {
                 Error::invalid("credential", "must be two or three passcodes, separated by commas")
             }
-            SyncRejection::ClockSuspect => clock::suspect(),
+            SyncRejection::ClockSuspect => server_clock::suspect(),
             SyncRejection::NoSecret => {
                 Error::new(Kind::NoSecret, "the token has no secret yet: program or import it first")
             }

@@ -13,8 +13,8 @@ use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
 use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
-use crate::service::clock::ClockShown;
 use crate::service::error::Kind;
+use crate::service::server_clock::ServerClockShown;
 use crate::service::shown::{
     ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
 };
@@ -476,11 +476,11 @@ methods! {
     "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
     {"client": {"name": "vpn.gateway"}} => {}
 
-    "clock/get", ClockRead, clock::get, Nothing => typed_result::<ClockShown>();
+    "clock/get", ClockRead, clock::get, Nothing => typed_result::<ServerClockShown>();
     "Shows the server's clock, and whether it is trusted." []
     {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
 
-    "clock/accept", ClockAccept, clock::accept, Nothing => typed_result::<ClockShown>();
+    "clock/accept", ClockAccept, clock::accept, Nothing => typed_result::<ServerClockShown>();
     "Says that the server's clock is right as it is." []
     {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
 

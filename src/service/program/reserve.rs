@@ -15,7 +15,7 @@ use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::job::refuse_busy_slot;
 use crate::service::lifecycle::refuse_retired;
-use crate::service::{clock, create, random, slots};
+use crate::service::{create, random, server_clock, slots};
 use crate::store::jobs::{Action, NewJob, Undo};
 use crate::store::tokens::NewToken;
 use crate::store::{Reader, Tx, objects};
@@ -113,7 +113,7 @@ pub(super) fn reserve(
     let parameters = fitting_model(tx.reader(), &device.id, info, product, request.touch)?;
     // A device with a clock would get the wrong time, and the proof would spend the wrong steps.
     if matches!(parameters.kind, Otp::Totp { .. }) && !clock.trusts(tx.now()) {
-        return Err(clock::suspect());
+        return Err(server_clock::suspect());
     }
     let home = tx.reader().place_of(token)?;
     let slot = slot_for(tx.reader(), info, request, &parameters, (&place, &serial), home.as_ref(), taken)?;

@@ -43,7 +43,7 @@ struct State {
 /// How the clock stands.
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub struct ClockShown {
+pub struct ServerClockShown {
     /// What the clock says.
     time: String,
     /// Whether it is trusted. If not, time-based passcodes are refused.
@@ -155,7 +155,7 @@ pub async fn get(app: &App) -> Json {
     let watch = &app.guards.clock;
     watch.check(&app.store).await;
     let state = watch.state();
-    json!(ClockShown {
+    json!(ServerClockShown {
         time: iso(app.clock.now()),
         trusted: state.suspicion.is_none(),
         problem: state.suspicion.map(|(suspicion, _)| suspicion.to_string()),
