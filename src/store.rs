@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
+pub mod clocks;
 pub mod directory;
 pub mod downloads;
 mod guard;
@@ -19,6 +20,7 @@ pub mod imports;
 pub mod jobs;
 pub mod objects;
 pub mod operators;
+pub mod policies;
 pub mod resends;
 mod schema;
 pub mod sealing;
@@ -477,6 +479,8 @@ pub struct Tx<'c> {
     cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
+    /// Whether a policy was made: the writer reads them again.
+    policies_changed: Cell<bool>,
 }
 
 impl<'c> Tx<'c> {
@@ -488,6 +492,7 @@ impl<'c> Tx<'c> {
             moved_jobs: RefCell::default(),
             cut: Cell::default(),
             added: RefCell::default(),
+            policies_changed: Cell::default(),
         }
     }
 

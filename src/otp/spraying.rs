@@ -103,7 +103,7 @@ impl Spraying {
         if throttle.locked(now).is_some() || wait > PATIENCE {
             return Admission::TurnedAway;
         }
-        throttle.fail(now, policy);
+        throttle.fail_for_a_while(now, policy);
         *last = now;
         source.next_turn = turn.saturating_add(TURN);
         Admission::Late(wait)

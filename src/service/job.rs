@@ -1,7 +1,5 @@
 //! Provisioning jobs: how they stand, and how they come to their end.
 
-use std::sync::Arc;
-
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
@@ -64,7 +62,7 @@ pub async fn confirm(
     job: JobId,
     typed: Zeroizing<String>,
 ) -> Result<Json, Error> {
-    let (caller, policy) = (caller.clone(), Arc::clone(&app.rules.policy));
+    let caller = caller.clone();
     let clock = app.guards.clock.check(&app.store).await;
     app.store
         .write(move |tx| {
@@ -76,6 +74,7 @@ pub async fn confirm(
             let (Some(token), Some(credential)) = (found.token, found.credential) else {
                 return Err(Error::not_found("token"));
             };
+            let policy = tx.reader().policy_of(token)?;
             let window = match credential.parameters.kind {
                 Otp::Hotp => 0..=u64::from(policy.hotp_look_ahead),
                 Otp::Totp { .. } if !clock.trusts(tx.now()) => return Err(server_clock::suspect()),

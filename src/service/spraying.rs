@@ -62,8 +62,8 @@ impl Sprays {
     }
 
     /// Waits for the turn of an attempt whose source is slowed.
-    pub(super) async fn admit(&self, attempt: &Attempt, policy: &Policy) -> Admission {
-        let admission = self.state().admit(&attempt.source, attempt.user, self.now(), policy);
+    pub(super) async fn admit(&self, attempt: &Attempt) -> Admission {
+        let admission = self.state().admit(&attempt.source, attempt.user, self.now(), &Policy::default());
         if let Admission::Late(wait) = admission
             && !wait.is_zero()
         {

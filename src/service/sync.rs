@@ -9,7 +9,6 @@ use super::guards::{self, Guards};
 use super::server_clock;
 use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
-use crate::otp::policy::Policy;
 use crate::otp::resend::{Kept, Mark, Resend};
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
 use crate::otp::server_clock::Check;
@@ -42,7 +41,6 @@ const METHOD: &str = "token/syncToken";
 /// another request.
 pub async fn sync(
     store: &Store,
-    policy: &Arc<Policy>,
     guards: &Guards,
     caller: &Caller,
     request: SyncRequest,
@@ -55,14 +53,11 @@ pub async fn sync(
         let typed: Vec<&str> = passcodes.iter().map(|passcode| passcode.as_str()).collect();
         guards.mark(caller, &name, &content, &Zeroizing::new(typed.join(",")))
     });
-    let policy = Arc::clone(policy);
-    store
-        .decide(Sync { policy, clock, operator: caller.name.clone(), token, user, source, passcodes, mark })
-        .await?
+    let operator = caller.name.clone();
+    store.decide(Sync { clock, operator, token, user, source, passcodes, mark }).await?
 }
 
 struct Sync {
-    policy: Arc<Policy>,
     clock: Check,
     operator: String,
     token: TokenId,
@@ -88,7 +83,7 @@ impl Decision for Sync {
         let kept = self.mark.and_then(|mark| rows.resends.get(&mark.request)?.compare(&mark, now));
         let reply = match kept {
             Some(Resend::Same(Decided::Accepted { .. })) => Ok(()),
-            Some(Resend::Same(Decided::Rejected)) => Err(mismatch()),
+            Some(Resend::Same(_)) => Err(mismatch()),
             Some(Resend::Other) => Err(guards::reused()),
             None => self.sync(rows, now),
         };
@@ -118,7 +113,7 @@ impl Decision for Sync {
             token: Some(self.token),
             user: self.user,
             outcome,
-            detail: String::new(),
+            detail: rows.policies().name(),
         };
         (reply, entry)
     }
@@ -131,7 +126,7 @@ fn mismatch() -> Error {
 
 impl Sync {
     fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
-        let user = self.holder(rows)?;
+        let (policies, user) = (rows.policies(), self.holder(rows)?);
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;
         let user = user.and_then(|id| rows.users.get_mut(&id));
         let mut subject = ResyncSubject {
@@ -141,9 +136,10 @@ impl Sync {
             factor: token.factor,
             throttle: token.throttle,
             clock_suspect: !self.clock.trusts(now),
+            policy: Some(Arc::clone(policies.of(self.token, token.product))),
         };
         let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
-        let outcome = core::resync(&mut subject, &passcodes, now, &self.policy);
+        let outcome = core::resync(&mut subject, &passcodes, now, policies.server());
         token.factor = subject.factor;
         token.throttle = subject.throttle;
         if let (Some(row), Some(throttle)) = (user, subject.user) {

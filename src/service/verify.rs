@@ -1,27 +1,35 @@
 //! Verify: is this passcode right, now, for this user or token? The reply leaves only after the advance of the
-//! moving factor is on the disk. A request that has a name is decided once, however often it is sent.
+//! moving factor is on the disk.
+//!
+//! A PIN that must be changed lets nobody in, and only who has typed it with a right passcode learns so: the passcode
+//! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
+//!
+//! A request that has a name is decided once, however often it is sent ([`resend`]). A source that tries many users
+//! waits its turn before it comes here, or comes here only for the work of a verify ([`super::spraying`]); what goes by
+//! time is not judged while the server's clock is suspect ([`super::server_clock`]).
+
+mod resend;
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::error::Error;
-use super::guards::{self, Guards};
+use super::guards::Guards;
+use super::pin::{self, NewPin};
 use super::spraying::Attempt;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::credential::Kind as Otp;
-use crate::otp::policy::Policy;
-use crate::otp::resend::{Kept, Mark, Resend};
+use crate::otp::resend::Mark;
 use crate::otp::server_clock::Check;
 use crate::otp::spraying::Admission;
 use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
-use crate::store::hot::{Decision, Keys, Rows, TokenRow};
-/// The answer, as far as the caller may know it.
-pub use crate::store::resends::Decided as Answer;
+use crate::store::hot::{AssignmentRow, Decision, Keys, Rows, TokenRow};
+use crate::store::policies::Policies;
 use crate::store::{Store, audit};
 
 const METHOD: &str = "auth/verify";
@@ -38,17 +46,35 @@ pub struct Question {
     pub source: Option<String>,
     /// PIN and passcode as typed.
     pub typed: Zeroizing<String>,
+    /// The PIN that is to take the place of the one that was typed, if both were right.
+    pub new_pin: Option<NewPin>,
     /// User and token in the caller's words; needed if they do not exist, or if the request has a name.
     pub words: String,
     /// The name of the request: the same one sent again within a minute gets the same answer.
     pub request: Option<String>,
 }
 
-/// What all verifies of a server share.
+/// The answer, as far as the caller may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The passcode was right, and is spent.
+    Accepted {
+        /// Whose passcode it was.
+        token: TokenId,
+        /// Who has that token.
+        user: Option<UserId>,
+    },
+    /// No. The audit log says why.
+    Rejected,
+    /// PIN and passcode were right, and the passcode is spent; but nobody is let in before the PIN was changed.
+    PinChangeDue,
+    /// PIN and passcode were right, but the new PIN is no good. Nothing was changed: the passcode is still good.
+    NewPinRefused(Error),
+}
+
+/// What all verifies of a server share, beside the policies, which the store brings with the rows.
 #[derive(Clone)]
 pub struct Rules {
-    /// Windows, limits, PIN placement.
-    pub policy: Arc<Policy>,
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
 }
@@ -56,8 +82,8 @@ pub struct Rules {
 /// Asks.
 ///
 /// # Errors
-/// `request.reused` for the name of another request; `unavailable` if the decision could not be saved:
-/// then nothing was decided.
+/// `request.reused` for the name of another request; `unavailable` if the decision could not be saved: then nothing was
+/// decided.
 pub async fn verify(
     store: &Store,
     rules: &Rules,
@@ -74,7 +100,7 @@ pub async fn verify(
         Attempt { source, user }
     });
     let admission = match &attempt {
-        Some(attempt) => guards.sprays.admit(attempt, &rules.policy).await,
+        Some(attempt) => guards.sprays.admit(attempt).await,
         None => Admission::Free,
     };
     let decision = Verify {
@@ -82,11 +108,7 @@ pub async fn verify(
         operator: caller.name.clone(),
         admission,
         clock: guards.clock.check(store).await,
-        mark: question.request.as_deref().map(|name| {
-            let source = question.source.as_deref().unwrap_or_default();
-            let content = [METHOD.as_bytes(), question.words.as_bytes(), source.as_bytes()];
-            guards.mark(caller, name, &content, &question.typed)
-        }),
+        mark: resend::mark(guards, caller, &question),
         question,
     };
     let (answer, weight) = store.decide(decision).await??;
@@ -126,18 +148,15 @@ impl Decision for Verify {
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
-        let kept = self.mark.and_then(|mark| rows.resends.get(&mark.request)?.compare(&mark, now));
-        if let Some(resend) = kept {
-            return self.again(resend);
+        if let Some(again) = self.again(rows, now) {
+            return again;
         }
         let (answer, entry) = self.judge(rows, now);
-        if let Some(Mark { request, content }) = self.mark {
-            rows.resends.keep(request, Kept { content, at: now, decision: answer });
-        }
-        let weight = match entry.outcome {
-            "accepted" => Some(true),
-            // These say nothing of what was typed.
-            "slowed" | "clock_suspect" | "repeated" => None,
+        self.keep(rows, &answer, now);
+        let weight = match (&answer, entry.outcome) {
+            (Answer::Accepted { .. } | Answer::PinChangeDue, _) => Some(true),
+            // These say nothing of what was typed, or nothing new.
+            (Answer::NewPinRefused(_), _) | (_, "slowed" | "clock_suspect" | "repeated") => None,
             _ => Some(false),
         };
         (Ok((answer, weight)), entry)
@@ -145,40 +164,17 @@ impl Decision for Verify {
 }
 
 impl Verify {
-    /// Answers a request whose name was used before.
-    fn again(&self, resend: Resend<Answer>) -> (<Self as Decision>::Reply, audit::Entry) {
-        let mut entry = audit::Entry {
-            operator: self.operator.clone(),
-            action: METHOD,
-            token: self.question.token,
-            user: self.question.user,
-            outcome: "resent",
-            detail: String::new(),
-        };
-        let reply = match resend {
-            Resend::Same(answer) => {
-                if let Answer::Accepted { token, user } = answer {
-                    (entry.token, entry.user) = (Some(token), user);
-                    "accepted".clone_into(&mut entry.detail);
-                }
-                Ok((answer, None))
-            }
-            Resend::Other => {
-                entry.outcome = "request_reused";
-                Err(guards::reused())
-            }
-        };
-        (reply, entry)
-    }
-
     fn judge(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
-        let holders = self.holders(rows);
+        let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
         let mut subject = Subject {
             user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle),
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
-            candidates: holders.iter().filter_map(|held| self.candidate(rows, *held, now)).collect(),
+            candidates: holders
+                .iter()
+                .filter_map(|held| self.candidate(rows, &policies, *held, now))
+                .collect(),
         };
         let turned_away = self.admission == Admission::TurnedAway;
         if turned_away {
@@ -186,34 +182,77 @@ impl Verify {
         }
         let before = self.admission.is_slowed().then(|| subject.clone());
         let verdict =
-            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
+            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
         if let (Some(before), Verdict::Rejected(_)) = (before, verdict) {
             uncount(&mut subject, &before);
         }
-        put_back(rows, &holders, user, self.question.source.as_ref().filter(|_| !turned_away), subject);
-        let (answer, holder, outcome) = match verdict {
+        let (answer, held, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
-                Some(&(assignment, holder)) => {
-                    count_use(rows, assignment);
-                    let Holder { token, user } = holder;
-                    (Answer::Accepted { token, user }, Some(holder), "accepted")
+                Some(held) => {
+                    let (answer, outcome) = self.let_in(rows, &policies, *held, now);
+                    (answer, Some(held), outcome)
                 }
                 None => (Answer::Rejected, None, "rejected"),
             },
-            Verdict::Rejected(rejection) => {
-                let outcome = if turned_away { "slowed" } else { outcome_of(&rejection) };
-                (Answer::Rejected, holders.first().map(|held| held.1), outcome)
-            }
+            Verdict::Rejected(_) if turned_away => (Answer::Rejected, holders.first(), "slowed"),
+            Verdict::Rejected(rejection) => (Answer::Rejected, holders.first(), outcome_of(&rejection)),
         };
+        match answer {
+            Answer::NewPinRefused(_) => keep_memories(rows, subject),
+            _ if turned_away => keep_memories(rows, subject),
+            _ => put_back(rows, &holders, user, self.question.source.as_ref(), subject),
+        }
+        let holder = held.map(|held| held.1);
         let entry = audit::Entry {
             operator: self.operator.clone(),
             action: METHOD,
             token: self.question.token.or(holder.map(|holder| holder.token)),
             user,
             outcome,
-            detail: String::new(),
+            detail: policies.name(),
         };
         (answer, entry)
+    }
+
+    /// PIN and passcode are right: what there is to do beside spending the passcode.
+    fn let_in(
+        &self,
+        rows: &mut Rows,
+        policies: &Policies,
+        (assignment, holder): (Option<AssignmentId>, Holder),
+        now: Timestamp,
+    ) -> (Answer, &'static str) {
+        let Holder { token, user } = holder;
+        let product = rows.tokens.get(&token).map(|row| row.product);
+        let row = assignment.and_then(|id| Some((id, rows.assignments.get_mut(&id)?)));
+        let policy = product.map_or(policies.server(), |product| policies.of(token, product));
+        let refused = |error| (Answer::NewPinRefused(error), "new_pin_refused");
+        match (row, &self.question.new_pin) {
+            (Some((id, row)), Some(new)) if row.pin.is_some() => {
+                let key = &self.rules.keys.pin;
+                if let Err(refusal) = new.check(policy) {
+                    return refused(pin::refused("newPin", &refusal));
+                }
+                if new.is_of(key, id, row) {
+                    return refused(Error::invalid("newPin", pin::SAME_PIN));
+                }
+                new.put(key, id, row, now);
+                count_use(row);
+                (Answer::Accepted { token, user }, "accepted_with_new_pin")
+            }
+            (_, Some(_)) => {
+                let problem =
+                    "must be left out: no PIN is set, and setting the first one is for the helpdesk";
+                refused(Error::invalid("newPin", problem))
+            }
+            (Some((_, row)), None) if row.pin_is_due(now, policy) => (Answer::PinChangeDue, "pin_change_due"),
+            (row, None) => {
+                if let Some((_, row)) = row {
+                    count_use(row);
+                }
+                (Answer::Accepted { token, user }, "accepted")
+            }
+        }
     }
 
     /// The assignments to try, in order of priority. A named token that nobody has is tried without a PIN.
@@ -251,6 +290,7 @@ impl Verify {
     fn candidate(
         &self,
         rows: &mut Rows,
+        policies: &Policies,
         (assignment, holder): (Option<AssignmentId>, Holder),
         now: Timestamp,
     ) -> Option<Candidate> {
@@ -273,6 +313,7 @@ impl Verify {
                 && user.is_none_or(|row| row.status == UserStatus::Active),
             named: self.question.token.is_some(),
             clock_suspect: !self.clock.trusts(now) && goes_by_time(token),
+            policy: Some(Arc::clone(policies.of(holder.token, token.product))),
         })
     }
 }
@@ -313,11 +354,16 @@ fn put_back(
     }
 }
 
+/// Nothing is to be changed: only what was borrowed for the decision goes back.
+fn keep_memories(rows: &mut Rows, subject: Subject) {
+    for candidate in subject.candidates {
+        rows.repeats.insert(candidate.label, candidate.repeats);
+    }
+}
+
 /// An assignment with a limit is good for so many passcodes.
-fn count_use(rows: &mut Rows, assignment: Option<AssignmentId>) {
-    if let Some(row) = assignment.and_then(|id| rows.assignments.get_mut(&id))
-        && row.usage_limit > 0
-    {
+fn count_use(row: &mut AssignmentRow) {
+    if row.usage_limit > 0 {
         row.used += 1;
     }
 }
@@ -334,6 +380,7 @@ fn outcome_of(rejection: &Rejection) -> &'static str {
         Rejection::NeedsSync => "needs_sync",
         Rejection::WrongPin => "wrong_pin",
         Rejection::WrongPasscode => "wrong_passcode",
+        Rejection::OutOfSync => "out_of_sync",
         Rejection::ClockSuspect => "clock_suspect",
         Rejection::Repeated => "repeated",
     }

@@ -6,21 +6,25 @@
 //! anybody get an answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::policies::{self, Policies};
 use super::resends::Resends;
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
-use crate::model::id::{AssignmentId, DomainId, RepositoryId, TokenId, UserId};
+use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
 use crate::model::scope::Scope;
 use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
 use crate::otp::algorithm::Algorithm;
+use crate::otp::clock_model::{ClockState, Spread};
 use crate::otp::credential::{Credential, Kind, Parameters};
-use crate::otp::factor::FactorState;
+use crate::otp::factor::{FactorState, Pending};
 use crate::otp::passcode::Digits;
 use crate::otp::pin::PinRecord;
+use crate::otp::policy::Policy;
 use crate::otp::repeats::Repeats;
 use crate::otp::secret::Secret;
 use crate::otp::throttle::Throttle;
@@ -31,7 +35,8 @@ macro_rules! assignments_by {
     ($column:literal) => {
         concat!(
             "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac, starts_ms, expires_ms, usage_limit,
-             used FROM assignments WHERE ",
+             used, must_change_pin, pin_never_expires, coalesce(last_change_pin_ms, created_ms)
+             FROM assignments WHERE ",
             $column,
             " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)) ORDER BY id"
         )
@@ -39,6 +44,16 @@ macro_rules! assignments_by {
 }
 const ASSIGNMENTS_OF_USER: &str = assignments_by!("user_id");
 const ASSIGNMENTS_OF_TOKEN: &str = assignments_by!("token_id");
+
+/// What moves, as [`read_factor`] reads it; `s` is `token_states`.
+macro_rules! factor_columns {
+    () => {
+        "s.next_factor, s.needs_sync, s.drift_steps, s.clock_offset_ms, s.clock_rate_ppb, s.clock_at_ms,
+         s.clock_since_ms, s.clock_successes, s.clock_spread_offset, s.clock_spread_both, s.clock_spread_rate,
+         s.clock_frozen, s.clock_rate_given, s.pending_factor, s.pending_at_ms"
+    };
+}
+pub(super) const FACTOR_COLUMNS: &str = factor_columns!();
 
 /// Where the secret of a token is sealed.
 pub(super) fn credential_place(token: TokenId) -> Place {
@@ -87,6 +102,8 @@ pub struct UserRow {
 pub struct TokenRow {
     /// The stock that it is in.
     pub repository: RepositoryId,
+    /// Its model, which may have a policy.
+    pub product: ProductId,
     /// Only active tokens pass.
     pub status: TokenStatus,
     /// The secret and its parameters; none for stock.
@@ -112,6 +129,12 @@ pub struct AssignmentRow {
     pub pin: Option<PinRecord>,
     /// The PIN is another one than when the row was loaded.
     pub pin_changed: bool,
+    /// The user is to choose another PIN before the next login.
+    pub must_change_pin: bool,
+    /// The PIN does not age.
+    pub pin_never_expires: bool,
+    /// When the PIN was last set.
+    pub pin_since: Timestamp,
     /// From when on it is good.
     pub starts: Option<Timestamp>,
     /// Until when it is good.
@@ -131,6 +154,14 @@ impl AssignmentRow {
             && self.expires.is_none_or(|expires| now < expires)
             && (self.usage_limit == 0 || self.used < self.usage_limit)
     }
+
+    /// Whether the PIN must be changed before it lets anybody in.
+    #[must_use]
+    pub fn pin_is_due(&self, now: Timestamp, policy: &Policy) -> bool {
+        let ages = policy.pin_lifetime().filter(|_| !self.pin_never_expires);
+        let old = ages.is_some_and(|lifetime| self.pin_since.saturating_add(lifetime) <= now);
+        self.pin.is_some() && (self.must_change_pin || old)
+    }
 }
 
 /// The rows of a batch, in memory.
@@ -149,6 +180,8 @@ pub struct Rows {
     /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
     /// writer's memory only.
     pub repeats: HashMap<i64, Repeats>,
+    /// The policies that are in force; none until they are read.
+    policies: Option<Arc<Policies>>,
     /// What the file holds of the rows above, to tell what changed.
     loaded: Loaded,
     /// At this many, memories that are too old to matter are thrown away.
@@ -169,6 +202,17 @@ struct Loaded {
 }
 
 impl Rows {
+    /// The policies that are in force.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        self.policies.clone().unwrap_or_default()
+    }
+
+    /// Lets the next batch read the policies again.
+    pub(super) fn forget_policies(&mut self) {
+        self.policies = None;
+    }
+
     /// Lets somebody see the rows that are in a scope; the others are not there meanwhile. The batch holds rows of
     /// many callers, and a user's tokens come with the user.
     pub(super) fn seen_by<R>(&mut self, scope: &Scope, look: impl FnOnce(&mut Self) -> R) -> R {
@@ -197,6 +241,9 @@ impl Rows {
         vault: &Vault,
         wanted: &[Keys],
     ) -> Result<(), StoreError> {
+        if self.policies.is_none() {
+            self.policies = Some(Arc::new(policies::load(connection)?));
+        }
         let mut users: BTreeSet<UserId> = wanted.iter().filter_map(|keys| keys.user).collect();
         let mut tokens: BTreeSet<TokenId> = wanted.iter().filter_map(|keys| keys.token).collect();
         let named_users = users.clone();
@@ -268,25 +315,22 @@ impl Rows {
         vault: &Vault,
         ids: &BTreeSet<TokenId>,
     ) -> Result<(), StoreError> {
-        let mut select = connection.prepare_cached(
-            "SELECT s.failures, s.locked_until_ms, s.next_factor, s.drift_steps, s.needs_sync, t.status,
-                    c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.repository_id
-             FROM tokens t JOIN token_states s ON s.token_id = t.id
+        let mut select = connection.prepare_cached(concat!(
+            "SELECT s.failures, s.locked_until_ms, t.status, c.secret, c.kind, c.hash, c.digits, c.time_step_seconds,
+                    t.repository_id, t.product_id, ",
+            factor_columns!(),
+            " FROM tokens t JOIN token_states s ON s.token_id = t.id
              LEFT JOIN credentials c ON c.token_id = t.id
              WHERE t.id = ?1",
-        )?;
+        ))?;
         for &id in ids {
             let mut rows = select.query([id.0])?;
             let Some(row) = rows.next()? else { continue };
-            let factor = FactorState {
-                next: row.get::<_, i64>(2)? as u64,
-                drift_steps: row.get(3)?,
-                needs_sync: row.get(4)?,
-            };
+            let factor = read_factor(row, 10)?;
             let throttle = read_throttle(row, 0)?;
-            let credential = match row.get::<_, Option<Vec<u8>>>(6)? {
+            let credential = match row.get::<_, Option<Vec<u8>>>(3)? {
                 Some(sealed) => match unseal_secret(vault, credential_place(id), &sealed) {
-                    Ok(secret) => Some(Credential { secret, parameters: read_parameters(row, 7)? }),
+                    Ok(secret) => Some(Credential { secret, parameters: read_parameters(row, 4)? }),
                     // One damaged row must not keep everybody else in its batch out.
                     Err(error) => {
                         tracing::error!(token = %id, %error, "a token cannot be used: its secret does not open");
@@ -295,10 +339,10 @@ impl Rows {
                 },
                 None => None,
             };
-            let status = read_text(row, 5, TokenStatus::parse)?;
+            let status = read_text(row, 2, TokenStatus::parse)?;
             self.loaded.tokens.insert(id, (factor, throttle));
-            let repository = RepositoryId(row.get(11)?);
-            self.tokens.insert(id, TokenRow { repository, status, credential, factor, throttle });
+            let (repository, product) = (RepositoryId(row.get(8)?), ProductId(row.get(9)?));
+            self.tokens.insert(id, TokenRow { repository, product, status, credential, factor, throttle });
         }
         Ok(())
     }
@@ -315,8 +359,11 @@ impl Rows {
             }
         }
         let mut put = connection.prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = ?4, failures = ?5,
-             locked_until_ms = ?6 WHERE token_id = ?1",
+            "UPDATE token_states SET failures = ?2, locked_until_ms = ?3, next_factor = ?4, needs_sync = ?5,
+             drift_steps = ?6, clock_offset_ms = ?7, clock_rate_ppb = ?8, clock_at_ms = ?9, clock_since_ms = ?10,
+             clock_successes = ?11, clock_spread_offset = ?12, clock_spread_both = ?13, clock_spread_rate = ?14,
+             clock_frozen = ?15, clock_rate_given = ?16, pending_factor = ?17, pending_at_ms = ?18
+             WHERE token_id = ?1",
         )?;
         for (id, row) in &self.tokens {
             let changed = self
@@ -326,15 +373,28 @@ impl Rows {
                 .is_none_or(|(factor, throttle)| *factor != row.factor || *throttle != row.throttle);
             if changed {
                 let (failures, locked) = throttle_columns(&row.throttle);
-                let factor = &row.factor;
-                one_row(put.execute((
+                let FactorState { next, clock, pending, needs_sync } = row.factor;
+                let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+                one_row(put.execute(params![
                     id.0,
-                    factor.next as i64,
-                    factor.drift_steps,
-                    factor.needs_sync,
                     failures,
                     locked,
-                ))?)?;
+                    next as i64,
+                    needs_sync,
+                    clock.drift_steps,
+                    clock.offset_ms,
+                    clock.rate_ppb,
+                    millis(clock.at),
+                    millis(clock.since),
+                    clock.successes,
+                    clock.spread.offset,
+                    clock.spread.both,
+                    clock.spread.rate,
+                    clock.frozen,
+                    clock.rate_given,
+                    pending.map(|first| first.factor as i64),
+                    millis(pending.map(|first| first.at)),
+                ])?)?;
             }
         }
         let mut put = connection.prepare_cached("UPDATE assignments SET used = ?2 WHERE id = ?1")?;
@@ -367,7 +427,7 @@ impl Rows {
             repeats.retain(|_, memory| !memory.is_stale(now, REPEATS_KEPT));
             tidy_at = (2 * repeats.len()).max(TIDY_AT_LEAST);
         }
-        *self = Self { repeats, tidy_at, ..Self::default() };
+        *self = Self { repeats, tidy_at, policies: self.policies.take(), ..Self::default() };
         Ok(())
     }
 }
@@ -390,8 +450,39 @@ fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentR
             expires: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
             usage_limit: row.get(9)?,
             used: row.get(10)?,
+            must_change_pin: row.get(11)?,
+            pin_never_expires: row.get(12)?,
+            pin_since: Timestamp::from_millis(row.get(13)?),
         },
     ))
+}
+
+/// Reads what moves from the columns that [`FACTOR_COLUMNS`] names.
+pub(super) fn read_factor(row: &Row<'_>, first: usize) -> rusqlite::Result<FactorState> {
+    let time = |column: usize| -> rusqlite::Result<_> {
+        Ok(row.get::<_, Option<i64>>(first + column)?.map(Timestamp::from_millis))
+    };
+    let pending = row.get::<_, Option<i64>>(first + 13)?.zip(time(14)?);
+    Ok(FactorState {
+        next: row.get::<_, i64>(first)? as u64,
+        needs_sync: row.get(first + 1)?,
+        clock: ClockState {
+            drift_steps: row.get(first + 2)?,
+            offset_ms: row.get(first + 3)?,
+            rate_ppb: row.get(first + 4)?,
+            at: time(5)?,
+            since: time(6)?,
+            successes: row.get(first + 7)?,
+            spread: Spread {
+                offset: row.get(first + 8)?,
+                both: row.get(first + 9)?,
+                rate: row.get(first + 10)?,
+            },
+            frozen: row.get(first + 11)?,
+            rate_given: row.get(first + 12)?,
+        },
+        pending: pending.map(|(factor, at)| Pending { factor: factor as u64, at }),
+    })
 }
 
 /// Reads failures and lock from two columns.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::hot::one_row;
+use super::hot::{one_row, read_text};
 use super::{StoreError, Tx};
 use crate::model::id::{TokenId, UserId};
 use crate::otp::resend::{KEPT, Kept};
@@ -24,9 +24,16 @@ pub enum Decided {
         /// Who has it.
         user: Option<UserId>,
     },
-    /// It was not.
+    /// It was right, but nobody is let in before the PIN was changed.
+    PinChangeDue,
+    /// It was not right.
     Rejected,
 }
+
+/// The words of the column.
+const ACCEPTED: &str = "accepted";
+const PIN_CHANGE_DUE: &str = "pin_change_due";
+const REJECTED: &str = "rejected";
 
 /// Those of a batch, by the MAC of caller and name of the request.
 #[derive(Debug, Default)]
@@ -49,12 +56,18 @@ impl Resends {
     }
 
     pub(super) fn load(&mut self, connection: &Connection, request: &[u8; 32]) -> Result<(), StoreError> {
-        let mut select = connection
-            .prepare_cached("SELECT content, at_ms, token_id, user_id FROM resends WHERE request = ?1")?;
+        let mut select = connection.prepare_cached(
+            "SELECT content, at_ms, token_id, user_id, decision FROM resends WHERE request = ?1",
+        )?;
         let found = select.query_row([request], |row| {
             let token = row.get::<_, Option<i64>>(2)?.map(TokenId);
             let user = row.get::<_, Option<i64>>(3)?.map(UserId);
-            let decision = token.map_or(Decided::Rejected, |token| Decided::Accepted { token, user });
+            let decision = read_text(row, 4, |word| match word {
+                ACCEPTED => token.map(|token| Decided::Accepted { token, user }),
+                PIN_CHANGE_DUE => Some(Decided::PinChangeDue),
+                REJECTED => Some(Decided::Rejected),
+                _ => None,
+            })?;
             Ok(Kept { content: row.get(0)?, at: Timestamp::from_millis(row.get(1)?), decision })
         });
         self.known.extend(found.optional()?.map(|kept| (*request, kept)));
@@ -67,16 +80,18 @@ impl Resends {
             return Ok(());
         }
         let mut put = connection.prepare_cached(
-            "INSERT INTO resends (request, content, at_ms, token_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (request) DO UPDATE SET content = ?2, at_ms = ?3, token_id = ?4, user_id = ?5",
+            "INSERT INTO resends (request, content, at_ms, decision, token_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (request) DO UPDATE
+             SET content = ?2, at_ms = ?3, decision = ?4, token_id = ?5, user_id = ?6",
         )?;
         for request in &self.new {
             let Some(kept) = self.known.get(request) else { continue };
-            let (token, user) = match kept.decision {
-                Decided::Accepted { token, user } => (Some(token.0), user.map(|id| id.0)),
-                Decided::Rejected => (None, None),
+            let (word, token, user) = match kept.decision {
+                Decided::Accepted { token, user } => (ACCEPTED, Some(token.0), user.map(|id| id.0)),
+                Decided::PinChangeDue => (PIN_CHANGE_DUE, None, None),
+                Decided::Rejected => (REJECTED, None, None),
             };
-            one_row(put.execute((request, kept.content, kept.at.as_millis(), token, user))?)?;
+            one_row(put.execute((request, kept.content, kept.at.as_millis(), word, token, user))?)?;
         }
         let mut sweep = connection.prepare_cached(
             "DELETE FROM resends WHERE request IN
@@ -128,7 +143,8 @@ mod tests {
         connection.execute_batch(include_str!("schema/0010.sql")).unwrap();
         let at = Timestamp::from_secs(1_000);
         let accepted = Decided::Accepted { token: TokenId(7), user: Some(UserId(8)) };
-        for decision in [accepted, Decided::Accepted { token: TokenId(7), user: None }, Decided::Rejected] {
+        let of_nobody = Decided::Accepted { token: TokenId(7), user: None };
+        for decision in [accepted, of_nobody, Decided::PinChangeDue, Decided::Rejected] {
             let kept = Kept { content: [5; 32], at, decision };
             let mut resends = Resends::default();
             resends.keep([1; 32], kept);

@@ -435,7 +435,9 @@ impl State {
                     }
                     decide(&transaction, &self.vault, &mut self.rows, run, now, &mut after.answers)
                 }
-                Request::Work(scope, work) => run_work(&transaction, &self.vault, &scope, work, now, after),
+                Request::Work(scope, work) => {
+                    run_work(&transaction, &self.vault, &mut self.rows, &scope, work, now, after)
+                }
                 Request::Sign(reply) => {
                     after.signatures.push(reply);
                     Ok(Additions { sign: true, ..Additions::default() })
@@ -499,6 +501,7 @@ fn decide(
 fn run_work(
     connection: &Connection,
     vault: &Vault,
+    rows: &mut Rows,
     scope: &Scope,
     work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
     now: Timestamp,
@@ -509,6 +512,9 @@ fn run_work(
     let done = work(&tx);
     after.answers.push(done.answer);
     if done.keep {
+        if tx.policies_changed.get() {
+            rows.forget_policies();
+        }
         let (additions, mut jobs) = tx.finish()?;
         after.jobs.append(&mut jobs);
         connection.execute_batch("RELEASE work")?;

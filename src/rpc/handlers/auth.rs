@@ -9,12 +9,13 @@ use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
+use crate::service::pin::NewPin;
 use crate::service::verify::{self, Answer, Question};
 use crate::store::Reader;
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
-    let Verify { user, token, credential, source, request, wanted } = params;
+    let Verify { user, token, credential, new_pin, source, request, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
@@ -39,6 +40,10 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
             Ok::<_, Error>((found.0, found.1, words))
         })
         .await?;
+    let new_pin = match new_pin {
+        Some(text) => Some(NewPin::of(&cx.app.store, user.flatten().map(UserId), text).await?),
+        None => None,
+    };
     let question = Question {
         // Who does not exist is asked for all the same: the work and the answer are those of a wrong passcode.
         unknown: user == Some(None) || token == Some(None),
@@ -48,9 +53,12 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         typed: credential.otp,
         words,
         request,
+        new_pin,
     };
     match verify::verify(&cx.app.store, &cx.app.rules, &cx.app.guards, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
+        Answer::PinChangeDue => Ok(Reply::PinChangeDue),
+        Answer::NewPinRefused(error) => Err(error),
         Answer::Accepted { .. } if wanted.is_empty() => Ok(Reply::Accepted(None)),
         Answer::Accepted { token, .. } => {
             let shown = cx

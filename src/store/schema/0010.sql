@@ -16,7 +16,7 @@ CREATE TABLE resends (
   request  BLOB    PRIMARY KEY,
   content  BLOB    NOT NULL,
   at_ms    INTEGER NOT NULL,
-  -- None for a rejection.
+  decision TEXT    NOT NULL,
   token_id INTEGER,
   user_id  INTEGER
 ) STRICT, WITHOUT ROWID;
