@@ -12,7 +12,6 @@
 //! been heard of for 10 minutes, and the oldest go when there are too many. Times are those of a clock that nobody sets.
 
 use std::collections::HashMap;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::policy::Policy;
@@ -87,8 +86,7 @@ impl Spraying {
     /// Whether and when an attempt of a source on a user is judged. What is admitted late counts as a failure on the
     /// user's second throttle, until it [succeeds](Self::succeeded): of many at once none slips through.
     pub fn admit(&mut self, source: &str, user: u64, now: Timestamp, policy: &Policy) -> Admission {
-        let Some(source) = self.sources.get_mut(&*name_of(source)).filter(|source| source.is_slowed(now))
-        else {
+        let Some(source) = self.sources.get_mut(source).filter(|source| source.is_slowed(now)) else {
             return Admission::Free;
         };
         if self.users.len() >= MOST && !self.users.contains_key(&user) {
@@ -140,11 +138,10 @@ impl Spraying {
     }
 
     fn heard_of(&mut self, source: &str, now: Timestamp) -> &mut Source {
-        let name = name_of(source);
-        if self.sources.len() >= MOST && !self.sources.contains_key(&*name) {
+        if self.sources.len() >= MOST && !self.sources.contains_key(source) {
             self.make_room(now);
         }
-        let source = self.sources.entry(name).or_default();
+        let source = self.sources.entry(source.to_owned()).or_default();
         source.last = now;
         source
     }
@@ -200,18 +197,6 @@ fn part_of(now: Timestamp) -> i64 {
 
 fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
     now.since(at).is_some_and(|ago| ago < WINDOW)
-}
-
-/// Of an IPv6 address the first half names the source: whoever has one address has the whole network.
-fn name_of(source: &str) -> String {
-    match source.parse::<Ipv6Addr>() {
-        Ok(address) if address.to_ipv4_mapped().is_none() => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        Ok(address) => address.to_canonical().to_string(),
-        Err(_) => source.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! What is known of them lives in memory only: after a restart a source has to be noticed again.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -122,5 +123,30 @@ impl Sprays {
 
     fn state(&self) -> MutexGuard<'_, Spraying> {
         self.spraying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of an IPv6 address the first half names the source: whoever has one address has the whole network.
+pub(super) fn name_of(source: &str) -> String {
+    match source.parse::<Ipv6Addr>() {
+        Ok(address) if address.to_ipv4_mapped().is_none() => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => source.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_source() {
+        assert_eq!(name_of("2001:db8:1:2:3:4:5:6"), name_of("2001:db8:1:2:ffff::1"));
+        assert_ne!(name_of("2001:db8:1:2::1"), name_of("2001:db8:1:3::1"));
+        assert_eq!(name_of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(name_of("gate 3"), "gate 3");
     }
 }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::error::Error;
 use super::guards::Guards;
 use super::pin::{self, NewPin};
-use super::spraying::Attempt;
+use super::spraying::{self, Attempt};
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
@@ -91,13 +91,13 @@ pub async fn verify(
     caller: &Caller,
     question: Question,
 ) -> Result<Answer, Error> {
-    let attempt = question.source.clone().map(|source| {
+    let attempt = question.source.as_deref().map(|source| {
         let user = match (question.user, question.token) {
             (Some(user), _) if !question.unknown => guards.sprays.user(("user", user.0)),
             (None, Some(token)) if !question.unknown => guards.sprays.user(("token", token.0)),
             _ => guards.sprays.user(&question.words),
         };
-        Attempt { source, user }
+        Attempt { source: spraying::name_of(source), user }
     });
     let admission = match &attempt {
         Some(attempt) => guards.sprays.admit(attempt).await,

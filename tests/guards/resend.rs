@@ -98,6 +98,31 @@ fn a_resync_that_is_sent_again_is_told_again() {
 }
 
 #[test]
+fn a_pin_is_changed_once_however_often_the_request_is_sent() {
+    let server = server();
+    let client = &server.client;
+    let attrs = json!({"mustChangePin": true});
+    client.ok("tokenAssignment/set", json!({"token": {"serial": "1001"}, "user": alice(), "attrs": attrs}));
+    let due = client.ok("auth/verify", question(&right(0), "p-1"));
+    assert_eq!(due["accepted"], false);
+    assert_eq!(
+        client.ok("auth/verify", question(&right(0), "p-1")),
+        due,
+        "whoever was told so is told again"
+    );
+    let mut change = question(&right(1), "p-2");
+    change["newPin"] = "8426".into();
+    for _ in 0..2 {
+        assert_eq!(client.ok("auth/verify", change.clone())["accepted"], true);
+    }
+    change["newPin"] = "8427".into();
+    assert_eq!(client.error("auth/verify", change).kind, "request.reused");
+    let with_new_pin = format!("8426{}", code(2));
+    assert_eq!(client.ok("auth/verify", question(&with_new_pin, "p-3"))["accepted"], true);
+    assert_eq!(count(client, "auth/verify", "accepted_with_new_pin"), 1);
+}
+
+#[test]
 fn each_caller_has_names_of_its_own() {
     let server = server();
     let gate = server.with_role("verifier");
