@@ -1,7 +1,7 @@
-//! The server's own clock: whether it can be trusted ([`crate::otp::server_clock`] decides), and an admin's word that it
-//! can. While it is suspect, nothing that goes by time is verified, resynchronised or programmed.
+//! The server's own clock: whether it can be trusted, and an admin's word that it can.
 //!
-//! It is looked at with each question that depends on it, and once a second. A change is written down before whoever
+//! [`crate::otp::server_clock`] decides. While the clock is suspect, nothing that goes by time is verified,
+//! resynchronised or programmed. It is looked at with each question that depends on it, and once a second. A change is written down before whoever
 //! noticed it goes on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,6 @@
-//! Sources that try a few passcodes on each of many users ([`crate::otp::spraying`] decides who does): they wait their
-//! turn without holding a thread or a place in the store, and the first time it is told in the log.
+//! Sources that try a few passcodes on each of many users wait their turn, and the first time it is told in the log.
 //!
-//! What is known of them lives in memory only: after a restart a source has to be noticed again.
+//! [`crate::otp::spraying`] decides who does that. Who waits holds no thread and no place in the store. What is known of them lives in memory only: after a restart a source has to be noticed again.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::Ipv6Addr;
