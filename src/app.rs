@@ -15,7 +15,9 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::find::Searches;
 use crate::service::guards::Guards;
+use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, server_clock, verify};
 use crate::store::Store;
 
@@ -44,8 +46,14 @@ pub struct Shared {
     pub rules: verify::Rules,
     /// What watches over them.
     pub guards: Guards,
+    /// Searches by what tokens show: one at a time, and not too often.
+    pub searches: Searches,
     /// Who is logged in.
     pub logins: Arc<Logins>,
+    /// Held while a backup is made.
+    pub backup: Arc<tokio::sync::Mutex<()>>,
+    /// How a change of keys stands.
+    pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
@@ -88,7 +96,10 @@ impl App {
             clock,
             rules,
             guards,
+            searches: Searches::default(),
             logins,
+            backup: Arc::default(),
+            key_change: KeyChange::default(),
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
@@ -97,6 +108,7 @@ impl App {
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
         app.keep(server_clock::run);
+        key::resume(&app).await?;
         Ok(app)
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::StoreError;
 use super::hot::{one_row, read_text};
-use super::{StoreError, Tx};
 use crate::model::id::{TokenId, UserId};
 use crate::otp::resend::{KEPT, Kept};
 use crate::otp::time::Timestamp;
@@ -103,15 +103,10 @@ impl Resends {
     }
 }
 
-impl Tx<'_> {
-    /// Forgets all of them: what a backup holds of them was answered to somebody else's past.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the file cannot be written.
-    pub fn forget_resends(&self) -> Result<(), StoreError> {
-        self.connection().execute("DELETE FROM resends", [])?;
-        Ok(())
-    }
+/// Forgets all of them: after a restore the decisions that they tell of never were.
+pub(super) fn forget(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM resends", [])?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,5 +149,9 @@ mod tests {
             again.load(&connection, &[2; 32]).unwrap();
             assert_eq!((again.get(&[1; 32]), again.get(&[2; 32])), (Some(&kept), None));
         }
+        forget(&connection).unwrap();
+        let mut after = Resends::default();
+        after.load(&connection, &[1; 32]).unwrap();
+        assert_eq!(after.get(&[1; 32]), None);
     }
 }
