@@ -1,60 +1,85 @@
-//! `fobd clock`: whether the server trusts its own clock, and an admin's word that it can.
+//! `fobd token clock`, `fobd token set-clock` and `fobd product clocks`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::device::confirm;
 use super::error::{CliError, Outcome};
-use super::output;
-use super::session::Session;
+use super::output::{self, Column, column};
+use super::selector::{self, Product};
+use super::session::{Session, put};
 
-/// `fobd clock`.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum ClockCommand {
-    /// Show what the server's clock says and whether it is trusted.
-    #[command(after_help = "Example:\n  fobd clock status || echo 'look at the clock of the server'")]
-    Status,
-    /// Say that the server's clock is right as it is. Compare it with another one first.
-    #[command(after_help = "Example:\n  fobd clock accept")]
-    Accept {
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
+const BATCHES: &[Column] = &[
+    column("IMPORT", "import"),
+    column("FOR EXAMPLE", "example"),
+    column("TOKENS", "tokens"),
+    column("PPM", "ratePpm"),
+    column("FROM OTHERS", "fromOthersPpm"),
+    column("LEAVES", "leaves"),
+];
+
+const TOKENS: &[Column] = &[column("SERIAL", "serial"), column("PPM", "ratePpm")];
+
+/// `fobd token set-clock`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  fobd token set-clock 10000042 --offset -75 --rate 12.5\n  fobd token set-clock 10000042 --freeze\n  fobd token set-clock 10000042 --forget"
+)]
+#[group(required = true, multiple = true, args = ["offset", "rate", "freeze", "thaw", "forget"])]
+pub struct SetClockArgs {
+    /// Its serial.
+    serial: String,
+    /// How far it is ahead of the server now, in seconds.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    offset: Option<f64>,
+    /// How much it gains, in parts per million, from -100 to 100.
+    #[arg(long, value_name = "PPM", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// Let it learn nothing more.
+    #[arg(long, conflicts_with = "thaw")]
+    freeze: bool,
+    /// Let it learn again.
+    #[arg(long)]
+    thaw: bool,
+    /// Forget all that is known first.
+    #[arg(long)]
+    forget: bool,
 }
 
-impl ClockCommand {
+impl SetClockArgs {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<Outcome, CliError> {
-        let method = match self {
-            Self::Status => "clock/get",
-            Self::Accept { yes } => {
-                let clock = session.call("clock/get", &json!({}))?;
-                let time = output::printable(clock["time"].as_str().unwrap_or_default());
-                if !yes {
-                    confirm(
-                        session,
-                        &format!("Is {time} the right time, within a second or two? Type yes: "),
-                    )?;
-                }
-                "clock/accept"
-            }
-        };
-        let result = session.call(method, &json!({}))?;
-        let trusted = result["trusted"].as_bool().ok_or(CliError::Reply { method, member: "trusted" })?;
-        session.show(&result, words);
-        Ok(if trusted { Outcome::Done } else { Outcome::Trouble })
+        let mut attrs = Map::new();
+        put(&mut attrs, "reset", self.forget.then_some(true));
+        put(&mut attrs, "offsetSeconds", self.offset);
+        put(&mut attrs, "ratePpm", self.rate);
+        put(&mut attrs, "frozen", (self.freeze || self.thaw).then_some(self.freeze));
+        let params = json!({ "token": selector::token(&self.serial), "attrs": attrs });
+        let result = session.call("token/setClock", &params)?;
+        Ok(session.show(&result, |_| format!("the clock of token {} is set\n", self.serial)))
     }
 }
 
-fn words(clock: &Value) -> String {
-    let text = |name: &str| output::printable(clock[name].as_str().unwrap_or_default());
-    match clock["problem"].as_str() {
-        None => format!("{}: the clock is trusted\n", text("time")),
-        Some(_) => format!(
-            "{}: the clock is suspect: {} (noticed at {})\nTime-based passcodes are refused until it is right again. \
-             If this is the right time: fobd clock accept\n",
-            text("time"),
-            text("problem"),
-            text("since")
-        ),
-    }
+/// `fobd token clock`.
+pub(super) fn show(session: &mut Session<'_>, serial: &str) -> Result<Outcome, CliError> {
+    let result = session.call("token/clock", &json!({ "token": selector::token(serial) }))?;
+    let first = ["offsetSeconds", "ratePpm", "rateUncertaintyPpm", "rateCounts"];
+    Ok(session.show(&result, |clock| output::details(clock, &first)))
+}
+
+/// `fobd product clocks`.
+pub(super) fn survey(session: &mut Session<'_>, product: &Product) -> Result<Outcome, CliError> {
+    let result = session.call("product/clocks", &json!({ "product": product.selector() }))?;
+    Ok(session.show(&result, |report| {
+        let rows = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+        let mut text = match report["ratePpm"].as_f64() {
+            Some(rate) => {
+                format!("{} tokens, {rate} ppm, spread {} ppm\n", report["tokens"], report["spreadPpm"])
+            }
+            None => "no clock is known yet: a rate takes 5 successes over 30 days\n".to_owned(),
+        };
+        for (name, columns) in [("batches", BATCHES), ("leaving", TOKENS)] {
+            if rows(name) != Vec::<Value>::new() {
+                text.push_str(&format!("\n{}", output::table(columns, &rows(name))));
+            }
+        }
+        text
+    }))
 }

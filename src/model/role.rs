@@ -35,12 +35,16 @@ pub enum Permission {
     DeviceProgram,
     /// Let a device tell the passcode of a credential: the power to log in as its user.
     DeviceCalculate,
-    /// See, make and change operators, and what lets programs in.
+    /// See, make and change operators, groups and agents, and what lets programs in.
     OperatorManage,
     /// See whether the server's clock is trusted.
     ClockRead,
     /// Say that the server's clock is right.
     ClockAccept,
+    /// What needs no login at all: to register by a pre-auth token.
+    Anybody,
+    /// What an agent does for itself.
+    AgentSelf,
     /// Read the audit log.
     AuditRead,
     /// Take old rows out of the audit log.
@@ -49,6 +53,8 @@ pub enum Permission {
     KeyRotate,
     /// Take a copy of the whole database.
     Backup,
+    /// Read the metrics.
+    MetricsRead,
 }
 
 /// What an operator is.
@@ -64,6 +70,8 @@ pub enum Role {
     Verifier,
     /// A workstation that lends its ports.
     Station,
+    /// A program that collects metrics: its password lies in a file of its own, and opens nothing else.
+    Monitor,
 }
 
 impl Role {
@@ -74,6 +82,7 @@ impl Role {
         (Self::Auditor, "auditor"),
         (Self::Verifier, "verifier"),
         (Self::Station, "station"),
+        (Self::Monitor, "monitor"),
     ];
 
     /// The name in the table.
@@ -85,6 +94,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Verifier => "verifier",
             Self::Station => "station",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -98,10 +108,11 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, ClockRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenFind,
-            TokenRead, TokenSolve, TokenWrite, Verify,
+            AgentSelf, Anybody, AuditRead, ClockRead, DeviceProgram, DeviceRead, DirectoryRead,
+            DirectoryWrite, MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
+            _ if permission == Anybody => true,
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
@@ -117,11 +128,15 @@ impl Role {
                     | ClockRead
             ),
             Self::Auditor => {
-                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | ClockRead)
+                matches!(
+                    permission,
+                    DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead | ClockRead
+                )
             }
             Self::Verifier => permission == Verify,
-            // A station lends its ports over a surface of its own; the methods are not for it.
-            Self::Station => false,
+            // A station lends its ports over a surface of its own; of the methods, it has those about itself.
+            Self::Station => permission == AgentSelf,
+            Self::Monitor => permission == MetricsRead,
         }
     }
 }
@@ -151,10 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_is_read_by_auditor_and_admin_and_pruned_by_the_admin() {
+    fn audit_log_and_metrics_are_for_those_who_watch_and_pruning_is_for_the_admin() {
         let who = |permission| Role::ALL.iter().map(|(role, _)| *role).filter(move |r| r.grants(permission));
         assert!(who(Permission::AuditRead).eq([Role::Admin, Role::Auditor]));
         assert!(who(Permission::AuditPrune).eq([Role::Admin]));
+        assert!(who(Permission::MetricsRead).eq([Role::Admin, Role::Auditor, Role::Monitor]));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod resend;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
@@ -19,6 +20,7 @@ use super::guards::Guards;
 use super::pin::{self, NewPin};
 use super::spraying::{self, Attempt};
 use crate::access::Caller;
+use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::credential::Kind as Otp;
@@ -77,6 +79,8 @@ pub enum Answer {
 pub struct Rules {
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Asks.
@@ -103,6 +107,8 @@ pub async fn verify(
         Some(attempt) => guards.sprays.admit(attempt).await,
         None => Admission::Free,
     };
+    // A turn that was waited for says nothing of how quick the server is.
+    let asked = Instant::now();
     let decision = Verify {
         rules: rules.clone(),
         operator: caller.name.clone(),
@@ -111,8 +117,9 @@ pub async fn verify(
         mark: resend::mark(guards, caller, &question),
         question,
     };
-    let (answer, weight) = store.decide(decision).await??;
-    if let (Some(attempt), Some(accepted)) = (&attempt, weight) {
+    let (answer, outcome) = store.decide(decision).await??;
+    rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
+    if let (Some(attempt), Some(accepted)) = (&attempt, weight(&answer, outcome)) {
         guards.sprays.count(store, &caller.name, attempt, accepted).await;
     }
     Ok(answer)
@@ -138,8 +145,8 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    /// With the answer: whether it counts as a success or a failure of its source.
-    type Reply = Result<(Answer, Option<bool>), Error>;
+    /// The answer, and the outcome in the audit log.
+    type Reply = Result<(Answer, &'static str), Error>;
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
@@ -153,13 +160,18 @@ impl Decision for Verify {
         }
         let (answer, entry) = self.judge(rows, now);
         self.keep(rows, &answer, now);
-        let weight = match (&answer, entry.outcome) {
-            (Answer::Accepted { .. } | Answer::PinChangeDue, _) => Some(true),
-            // These say nothing of what was typed, or nothing new.
-            (Answer::NewPinRefused(_), _) | (_, "slowed" | "clock_suspect" | "repeated") => None,
-            _ => Some(false),
-        };
-        (Ok((answer, weight)), entry)
+        let outcome = entry.outcome;
+        (Ok((answer, outcome)), entry)
+    }
+}
+
+/// Whether an answer counts as a success or a failure of its source.
+fn weight(answer: &Answer, outcome: &'static str) -> Option<bool> {
+    match (answer, outcome) {
+        // These say nothing of what was typed, or nothing new.
+        (Answer::NewPinRefused(_), _) | (_, "resent" | "slowed" | "clock_suspect" | "repeated") => None,
+        (Answer::Accepted { .. } | Answer::PinChangeDue, _) => Some(true),
+        (Answer::Rejected, _) => Some(false),
     }
 }
 

@@ -48,7 +48,7 @@ impl Verify {
             Decided::Rejected => (Answer::Rejected, ""),
         };
         said.clone_into(&mut entry.detail);
-        Some((Ok((answer, None)), entry))
+        Some((Ok((answer, entry.outcome)), entry))
     }
 
     /// Keeps the answer for who asks again. A new PIN that was refused has changed nothing: the next one is another
