@@ -443,6 +443,7 @@ impl Both {
             credential: candidate.credential.clone(),
             factor: candidate.factor,
             throttle: candidate.throttle,
+            clock_suspect: false,
             policy: candidate.policy.clone(),
         };
         let (before, whole) = (subject.clone(), self.subject.clone());

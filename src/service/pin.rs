@@ -80,6 +80,11 @@ impl NewPin {
         policy.pin_rules.check(&self.text, self.login_name.as_deref())
     }
 
+    /// The PIN itself.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether it is what the row has already.
     pub(super) fn is_of(&self, key: &PinKey, id: AssignmentId, row: &AssignmentRow) -> bool {
         row.pin.as_ref().is_some_and(|record| key.matches(id.0, record, &self.text))
@@ -201,7 +206,7 @@ impl Decision for ChangePin {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: Some(self.user), token: Some(self.token), source: self.source.clone() }
+        Keys { user: Some(self.user), token: Some(self.token), source: self.source.clone(), request: None }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
@@ -244,6 +249,10 @@ impl ChangePin {
         };
         let policy = policies.of(self.token, token.product);
         self.new.check(policy).map_err(|refusal| Refused::NewPin(refused("attrs.pin", &refusal)))?;
+        token.throttle.shorten(now, policy);
+        for throttle in [&mut user.throttle].into_iter().chain(source.as_deref_mut()) {
+            throttle.shorten(now, policies.server());
+        }
         let source_is_locked = source.as_ref().is_some_and(|throttle| throttle.locked(now).is_some());
         if source_is_locked || user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
             return Err(Refused::Quietly("locked"));
