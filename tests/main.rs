@@ -18,6 +18,7 @@ mod events;
 mod every_driver;
 mod find;
 mod formats;
+mod guards;
 mod identity;
 mod jobs;
 mod jsonrpc;

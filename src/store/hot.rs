@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::policies::{self, Policies};
+use super::resends::Resends;
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
 use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
@@ -69,6 +70,8 @@ pub struct Keys {
     pub token: Option<TokenId>,
     /// The client address that the verifier reports.
     pub source: Option<String>,
+    /// The MAC of caller and name of the request, where it has a name.
+    pub request: Option<[u8; 32]>,
 }
 
 /// A pure change of hot rows.
@@ -172,6 +175,8 @@ pub struct Rows {
     pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
     /// Failures by client address. Absent means none.
     pub sources: BTreeMap<String, Throttle>,
+    /// What is kept for who asks again.
+    pub resends: Resends,
     /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
     /// writer's memory only.
     pub repeats: HashMap<i64, Repeats>,
@@ -264,6 +269,9 @@ impl Rows {
                 source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
             self.loaded.sources.insert(name.clone(), throttle);
             self.sources.insert(name.clone(), throttle);
+        }
+        for request in wanted.iter().filter_map(|keys| keys.request.as_ref()) {
+            self.resends.load(connection, request)?;
         }
         Ok(())
     }
@@ -413,6 +421,7 @@ impl Rows {
                 one_row(put.execute((source, failures, locked))?)?;
             }
         }
+        self.resends.flush(connection, now)?;
         let (mut repeats, mut tidy_at) = (std::mem::take(&mut self.repeats), self.tidy_at);
         if repeats.len() > tidy_at {
             repeats.retain(|_, memory| !memory.is_stale(now, REPEATS_KEPT));

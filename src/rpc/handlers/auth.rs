@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
-use super::{check_source, checked};
+use super::{check_source, checked, request_name};
 use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
@@ -15,24 +15,36 @@ use crate::store::Reader;
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
-    let Verify { user, token, credential, new_pin, source, wanted } = params;
+    let Verify { user, token, credential, new_pin, source, request, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
     check_source(source.as_deref())?;
+    let request = request_name(&cx, request)?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
-    let (user, token) = cx
+    let has_name = request.is_some();
+    let (user, token, words) = cx
         .app
         .store
         .read(move |reader| {
-            Ok::<_, Error>((
+            let found = (
                 named(reader, &objects::USER, user.as_ref())?,
                 named(reader, &objects::TOKEN, token.as_ref())?,
-            ))
+            );
+            let needed = has_name || found.0 == Some(None) || found.1 == Some(None);
+            let words = if needed {
+                json!([user.map(Json::from), token.map(Json::from)]).to_string()
+            } else {
+                String::new()
+            };
+            Ok::<_, Error>((found.0, found.1, words))
         })
         .await?;
     let new_pin = match new_pin {
-        Some(text) => Some(NewPin::of(&cx.app.store, user.flatten().map(UserId), text).await?),
+        Some(text) => {
+            let (user, token) = (user.flatten().map(UserId), token.flatten().map(TokenId));
+            Some(NewPin::of(&cx.app.store, user, token, text).await?)
+        }
         None => None,
     };
     let question = Question {
@@ -42,9 +54,11 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         token: token.flatten().map(TokenId),
         source,
         typed: credential.otp,
+        words,
+        request,
         new_pin,
     };
-    match verify::verify(&cx.app.store, &cx.app.rules, &cx.caller, question).await? {
+    match verify::verify(&cx.app.store, &cx.app.rules, &cx.app.guards, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
         Answer::PinChangeDue => Ok(Reply::PinChangeDue),
         Answer::NewPinRefused(error) => Err(error),
