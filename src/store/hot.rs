@@ -1,14 +1,24 @@
 //! Hot writes as data: what a verify, a resync or a reset reads and changes.
 //!
-//! A [`Decision`] names the rows it needs and changes them in memory; it does no I/O and reads no clock. The
-//! writer loads the union of a batch, runs its decisions one after another on the same rows, so that each sees
-//! what the one before it did, and writes back what changed, with the audit rows, in one commit. Only then does
-//! anybody get an answer.
+//! A [`Decision`] names the rows it needs and changes them in memory; it does no I/O and reads no clock. The writer
+//! runs the decisions of a batch one after another, each on what the one before it left. What moved goes into the
+//! decision log ([`journal`]), one row for the batch, with the audit rows, in one commit; only then does anybody get an
+//! answer. The tables of states are brought up to date later, many rows at a time and in their order: what costs is the
+//! pages that a commit touches. Until then the states live in the writer's memory ([`unfolded`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+mod cache;
+mod columns;
+pub(super) mod journal;
+mod load;
+mod memory;
+mod overlay;
+mod touched;
+mod unfolded;
+mod views;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::Row;
 
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
@@ -26,18 +36,11 @@ use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
 
-macro_rules! assignments_by {
-    ($column:literal) => {
-        concat!(
-            "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac, starts_ms, expires_ms, usage_limit,
-             used FROM assignments WHERE ",
-            $column,
-            " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)) ORDER BY id"
-        )
-    };
-}
-const ASSIGNMENTS_OF_USER: &str = assignments_by!("user_id");
-const ASSIGNMENTS_OF_TOKEN: &str = assignments_by!("token_id");
+pub(super) use self::columns::Key;
+pub(super) use self::memory::{Memory, Pace};
+pub(super) use self::overlay::Overlay;
+pub(super) use self::unfolded::{Settled, Unfolded};
+pub(super) use self::views::install as install_views;
 
 /// Where the secret of a token is sealed.
 pub(super) fn credential_place(token: TokenId) -> Place {
@@ -130,7 +133,7 @@ impl AssignmentRow {
     }
 }
 
-/// The rows of a batch, in memory.
+/// The rows of one decision, in memory.
 #[derive(Default)]
 pub struct Rows {
     /// Users by id.
@@ -144,23 +147,6 @@ pub struct Rows {
     /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
     /// writer's memory only.
     pub repeats: HashMap<i64, Repeats>,
-    /// What the file holds of the rows above, to tell what changed.
-    loaded: Loaded,
-    /// At this many, memories that are too old to matter are thrown away.
-    tidy_at: usize,
-}
-
-/// Fewest memories that are worth looking through.
-const TIDY_AT_LEAST: usize = 4096;
-/// Longer than any window in which a repeated string is not counted twice.
-const REPEATS_KEPT: Duration = Duration::from_secs(3600);
-
-#[derive(Default)]
-struct Loaded {
-    users: BTreeMap<UserId, Throttle>,
-    tokens: BTreeMap<TokenId, (FactorState, Throttle)>,
-    assignments: BTreeMap<AssignmentId, i64>,
-    sources: BTreeMap<String, Throttle>,
 }
 
 impl Rows {
@@ -184,217 +170,6 @@ impl Rows {
         self.assignments.append(&mut assignments);
         seen
     }
-
-    /// Loads what the decisions of a batch need, in id order.
-    pub(super) fn load(
-        &mut self,
-        connection: &Connection,
-        vault: &Vault,
-        wanted: &[Keys],
-    ) -> Result<(), StoreError> {
-        let mut users: BTreeSet<UserId> = wanted.iter().filter_map(|keys| keys.user).collect();
-        let mut tokens: BTreeSet<TokenId> = wanted.iter().filter_map(|keys| keys.token).collect();
-        let named_users = users.clone();
-        let named_tokens = tokens.clone();
-        let mut by_user = connection.prepare_cached(ASSIGNMENTS_OF_USER)?;
-        for user in &named_users {
-            for found in by_user.query_map([user.0], read_assignment)? {
-                self.keep_assignment(found?, &mut users, &mut tokens);
-            }
-        }
-        let mut by_token = connection.prepare_cached(ASSIGNMENTS_OF_TOKEN)?;
-        for token in &named_tokens {
-            for found in by_token.query_map([token.0], read_assignment)? {
-                self.keep_assignment(found?, &mut users, &mut tokens);
-            }
-        }
-        self.load_users(connection, &users)?;
-        self.load_tokens(connection, vault, &tokens)?;
-        let mut source = connection
-            .prepare_cached("SELECT failures, locked_until_ms FROM source_states WHERE source = ?1")?;
-        for name in wanted.iter().filter_map(|keys| keys.source.as_ref()) {
-            let throttle =
-                source.query_row([name], |row| read_throttle(row, 0)).optional()?.unwrap_or_default();
-            self.loaded.sources.insert(name.clone(), throttle);
-            self.sources.insert(name.clone(), throttle);
-        }
-        Ok(())
-    }
-
-    fn keep_assignment(
-        &mut self,
-        (id, row): (AssignmentId, AssignmentRow),
-        users: &mut BTreeSet<UserId>,
-        tokens: &mut BTreeSet<TokenId>,
-    ) {
-        users.insert(row.user);
-        tokens.insert(row.token);
-        self.loaded.assignments.insert(id, row.used);
-        self.assignments.insert(id, row);
-    }
-
-    fn load_users(&mut self, connection: &Connection, ids: &BTreeSet<UserId>) -> Result<(), StoreError> {
-        let mut select = connection.prepare_cached(
-            "SELECT s.failures, s.locked_until_ms, u.status, u.domain_id
-             FROM users u JOIN user_states s ON s.user_id = u.id WHERE u.id = ?1",
-        )?;
-        for &id in ids {
-            let found = select
-                .query_row([id.0], |row| {
-                    let status = read_text(row, 2, UserStatus::parse)?;
-                    let domain = DomainId(row.get(3)?);
-                    Ok(UserRow { domain, status, throttle: read_throttle(row, 0)? })
-                })
-                .optional()?;
-            if let Some(row) = found {
-                self.loaded.users.insert(id, row.throttle);
-                self.users.insert(id, row);
-            }
-        }
-        Ok(())
-    }
-
-    fn load_tokens(
-        &mut self,
-        connection: &Connection,
-        vault: &Vault,
-        ids: &BTreeSet<TokenId>,
-    ) -> Result<(), StoreError> {
-        let mut select = connection.prepare_cached(
-            "SELECT s.failures, s.locked_until_ms, s.next_factor, s.drift_steps, s.needs_sync, t.status,
-                    c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.repository_id
-             FROM tokens t JOIN token_states s ON s.token_id = t.id
-             LEFT JOIN credentials c ON c.token_id = t.id
-             WHERE t.id = ?1",
-        )?;
-        for &id in ids {
-            let mut rows = select.query([id.0])?;
-            let Some(row) = rows.next()? else { continue };
-            let factor = FactorState {
-                next: row.get::<_, i64>(2)? as u64,
-                drift_steps: row.get(3)?,
-                needs_sync: row.get(4)?,
-            };
-            let throttle = read_throttle(row, 0)?;
-            let credential = match row.get::<_, Option<Vec<u8>>>(6)? {
-                Some(sealed) => match unseal_secret(vault, credential_place(id), &sealed) {
-                    Ok(secret) => Some(Credential { secret, parameters: read_parameters(row, 7)? }),
-                    // One damaged row must not keep everybody else in its batch out.
-                    Err(error) => {
-                        tracing::error!(token = %id, %error, "a token cannot be used: its secret does not open");
-                        None
-                    }
-                },
-                None => None,
-            };
-            let status = read_text(row, 5, TokenStatus::parse)?;
-            self.loaded.tokens.insert(id, (factor, throttle));
-            let repository = RepositoryId(row.get(11)?);
-            self.tokens.insert(id, TokenRow { repository, status, credential, factor, throttle });
-        }
-        Ok(())
-    }
-
-    /// Writes the rows that changed and forgets all but what lives in memory only.
-    pub(super) fn flush(&mut self, connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-        let mut put = connection.prepare_cached(
-            "UPDATE user_states SET failures = ?2, locked_until_ms = ?3 WHERE user_id = ?1",
-        )?;
-        for (id, row) in &self.users {
-            if self.loaded.users.get(id) != Some(&row.throttle) {
-                let (failures, locked) = throttle_columns(&row.throttle);
-                one_row(put.execute((id.0, failures, locked))?)?;
-            }
-        }
-        let mut put = connection.prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = ?3, needs_sync = ?4, failures = ?5,
-             locked_until_ms = ?6 WHERE token_id = ?1",
-        )?;
-        for (id, row) in &self.tokens {
-            let changed = self
-                .loaded
-                .tokens
-                .get(id)
-                .is_none_or(|(factor, throttle)| *factor != row.factor || *throttle != row.throttle);
-            if changed {
-                let (failures, locked) = throttle_columns(&row.throttle);
-                let factor = &row.factor;
-                one_row(put.execute((
-                    id.0,
-                    factor.next as i64,
-                    factor.drift_steps,
-                    factor.needs_sync,
-                    failures,
-                    locked,
-                ))?)?;
-            }
-        }
-        let mut put = connection.prepare_cached("UPDATE assignments SET used = ?2 WHERE id = ?1")?;
-        for (id, row) in &self.assignments {
-            if self.loaded.assignments.get(id) != Some(&row.used) {
-                one_row(put.execute((id.0, row.used))?)?;
-            }
-        }
-        let mut put = connection.prepare_cached(
-            "UPDATE assignments SET pin_salt = ?2, pin_mac = ?3, must_change_pin = 0, last_change_pin_ms = ?4,
-             updated_ms = ?4 WHERE id = ?1",
-        )?;
-        for (id, row) in self.assignments.iter().filter(|(_, row)| row.pin_changed) {
-            let (salt, mac) = (row.pin.map(|pin| pin.salt), row.pin.map(|pin| pin.mac));
-            one_row(put.execute((id.0, salt, mac, now.as_millis()))?)?;
-        }
-        let mut put = connection.prepare_cached(
-            "INSERT INTO source_states (source, failures, locked_until_ms) VALUES (?1, ?2, ?3)
-             ON CONFLICT (source) DO UPDATE SET failures = ?2, locked_until_ms = ?3",
-        )?;
-        for (source, throttle) in &self.sources {
-            if self.loaded.sources.get(source) != Some(throttle) {
-                let (failures, locked) = throttle_columns(throttle);
-                one_row(put.execute((source, failures, locked))?)?;
-            }
-        }
-        let (mut repeats, mut tidy_at) = (std::mem::take(&mut self.repeats), self.tidy_at);
-        if repeats.len() > tidy_at {
-            repeats.retain(|_, memory| !memory.is_stale(now, REPEATS_KEPT));
-            tidy_at = (2 * repeats.len()).max(TIDY_AT_LEAST);
-        }
-        *self = Self { repeats, tidy_at, ..Self::default() };
-        Ok(())
-    }
-}
-
-fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentRow)> {
-    let pin = match (row.get::<_, Option<[u8; 16]>>(5)?, row.get::<_, Option<[u8; 32]>>(6)?) {
-        (Some(salt), Some(mac)) => Some(PinRecord { salt, mac }),
-        _ => None,
-    };
-    Ok((
-        AssignmentId(row.get(0)?),
-        AssignmentRow {
-            token: TokenId(row.get(1)?),
-            user: UserId(row.get(2)?),
-            status: read_text(row, 3, AssignmentStatus::parse)?,
-            priority: row.get(4)?,
-            pin,
-            pin_changed: false,
-            starts: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
-            expires: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
-            usage_limit: row.get(9)?,
-            used: row.get(10)?,
-        },
-    ))
-}
-
-/// Reads failures and lock from two columns.
-fn read_throttle(row: &Row<'_>, first: usize) -> rusqlite::Result<Throttle> {
-    Ok(Throttle {
-        failures: row.get(first)?,
-        locked_until: row.get::<_, Option<i64>>(first + 1)?.map(Timestamp::from_millis),
-    })
-}
-
-fn throttle_columns(throttle: &Throttle) -> (u32, Option<i64>) {
-    (throttle.failures, throttle.locked_until.map(Timestamp::as_millis))
 }
 
 /// Reads kind, hash, digits and time step from four columns.

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
+use super::hot::journal;
 
 /// One step per version. A released step is never edited.
 const STEPS: &[&str] = &[
@@ -18,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0008.sql"),
 ];
 
 /// The version this program writes.
@@ -58,7 +60,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Sets up the write connection and brings the tables up to date.
+/// Sets up the write connection and brings the tables up to date, in form and in what they hold.
 pub(super) fn prepare_writer(
     connection: &mut Connection,
     path: &Path,
@@ -87,7 +89,8 @@ pub(super) fn prepare_writer(
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(128);
     let version = version(connection)?;
-    migrate(connection, version)
+    migrate(connection, version)?;
+    journal::recover(connection)
 }
 
 /// Opens a connection that can only read.

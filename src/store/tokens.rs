@@ -100,7 +100,7 @@ impl Tx<'_> {
             self.now().as_millis(),
         ))?;
         let mut state = self.connection().prepare_cached(
-            "INSERT INTO token_states (token_id, next_factor, drift_steps, needs_sync, failures)
+            "INSERT INTO main.token_states (token_id, next_factor, drift_steps, needs_sync, failures)
              VALUES (?1, ?2, 0, 0, 0)",
         )?;
         one_row(state.execute((id, next_factor as i64))?)?;
@@ -147,7 +147,7 @@ impl Tx<'_> {
         self.guard(token)?;
         self.write_credential(token, credential)?;
         let mut state = self.connection().prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
+            "UPDATE main.token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
              locked_until_ms = NULL WHERE token_id = ?1",
         )?;
         one_row(state.execute((token.0, next_factor as i64))?)?;
@@ -240,7 +240,7 @@ impl Tx<'_> {
     pub fn clear_token_failures(&self, token: TokenId) -> Result<(), StoreError> {
         self.guard(token)?;
         let mut clear = self.connection().prepare_cached(
-            "UPDATE token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
+            "UPDATE main.token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
         )?;
         one_row(clear.execute([token.0])?)
     }
