@@ -5,11 +5,12 @@
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
 //! the server spends them at once.
 //!
-//! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
-//! and have none of the client's options.
+//! The server's own commands are here too ([`init`], [`serve`], [`bench`]): these work on files and ports, not on the
+//! API, and have none of the client's options.
 
 mod ask;
 pub mod audit;
+pub mod bench;
 pub mod call;
 pub mod catalogue;
 pub mod client;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use fobd::cli::{self, init, serve};
+use fobd::cli::{self, bench, init, serve};
 
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    /// Measures what this machine can do.
+    Bench(bench::BenchArgs),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Client(command) => return cli::run(command),
     };
     match outcome {

@@ -17,6 +17,7 @@ pub mod import;
 pub mod inventory;
 pub mod job;
 pub mod lifecycle;
+pub mod named;
 pub mod operator;
 pub mod pin;
 pub mod program;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::super::StoreError;
+use super::super::names::Names;
 use super::super::sealing::Vault;
 use super::cache::Cache;
 use super::columns::{self, Key, Moving, Throttled};
@@ -51,6 +52,9 @@ pub(in crate::store) enum Pace {
 pub(in crate::store) struct Memory {
     unfolded: Arc<Unfolded>,
     overlay: Arc<Overlay>,
+    names: Arc<Names>,
+    /// Whether this commit has changed what users and tokens are named by, or may have.
+    renamed: bool,
     listener: Listener,
     loader: Loader,
     cache: Cache,
@@ -98,6 +102,7 @@ impl Memory {
     pub(in crate::store) fn new(
         connection: &mut Connection,
         overlay: Arc<Overlay>,
+        names: Arc<Names>,
     ) -> Result<Self, StoreError> {
         let listener = Listener::default();
         listener.listen(connection)?;
@@ -107,6 +112,8 @@ impl Memory {
         Ok(Self {
             unfolded,
             overlay,
+            names,
+            renamed: false,
             listener,
             loader: Loader::default(),
             cache: Cache::default(),
@@ -142,6 +149,7 @@ impl Memory {
         self.failed = true;
         self.cache = Cache::default();
         self.repeats = HashMap::new();
+        self.renamed = false;
         self.moved.clear();
         self.moves.clear();
         self.folded.clear();
@@ -150,6 +158,9 @@ impl Memory {
 
     /// The commit stands: readers may see it.
     pub(in crate::store) fn publish(&mut self) {
+        if std::mem::take(&mut self.renamed) {
+            self.names.forget();
+        }
         self.overlay.publish(std::mem::take(&mut self.moves), std::mem::take(&mut self.folded));
     }
 
@@ -354,6 +365,7 @@ impl Memory {
         if self.logged || !self.moved.is_empty() {
             self.moved.extend(touched.states);
         }
+        self.renamed |= touched.other || !touched.users.is_empty() || !touched.tokens.is_empty();
         if touched.other {
             self.cache = Cache::default();
             return Ok(());

@@ -105,7 +105,7 @@ impl Bench {
         let vault = Vault::open(&connection, &MasterKey::load(&location.key_file).unwrap()).unwrap();
         schema::prepare_writer(&mut connection, &location.database(), Synchronous::Off).unwrap();
         let overlay = Arc::new(Overlay::default());
-        let memory = Memory::new(&mut connection, Arc::clone(&overlay)).unwrap();
+        let memory = Memory::new(&mut connection, Arc::clone(&overlay), Arc::default()).unwrap();
         Self { dir, connection, vault, memory, overlay }
     }
 
