@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use crate::access::login::Logins;
 use crate::devices::handle::Devices;
 use crate::model::scope::Scope;
-use crate::otp::policy::Policy;
 use crate::otp::repeats::RepeatKey;
 use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
@@ -66,6 +65,7 @@ impl App {
         }
         let products = catalogue::products();
         store.write(move |tx| Ok::<_, Error>(tx.add_catalogue(&products)?)).await?;
+        store.write(|tx| Ok::<_, Error>(tx.add_first_policy()?)).await?;
         for import in store.write(|tx| Ok::<_, Error>(tx.unfinished_imports()?)).await? {
             tracing::warn!("an import was cut off: taking back what it had written");
             chunks::sweep(&store, import).await?;
@@ -75,7 +75,6 @@ impl App {
         let followed = Arc::clone(&events);
         store.observe_jobs(Box::new(move |rows| followed.jobs_moved(&rows)));
         let rules = verify::Rules {
-            policy: Arc::new(Policy::default()),
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
         };
         let logins = Arc::new(Logins::new(random::bytes()?));

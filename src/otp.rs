@@ -21,6 +21,7 @@ pub mod factor;
 pub mod hotp;
 pub mod passcode;
 pub mod pin;
+pub mod pin_rules;
 pub mod policy;
 pub mod repeats;
 pub mod resync;

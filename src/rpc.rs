@@ -54,6 +54,8 @@ pub enum Reply {
     Accepted(Option<Json>),
     /// A verify was rejected, and nobody is told why.
     Rejected,
+    /// PIN and passcode were right, but nobody is let in before the PIN was changed.
+    PinChangeDue,
 }
 
 /// An answer in its envelope.

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
+pub mod clocks;
 pub mod directory;
 pub mod downloads;
 mod guard;
@@ -20,6 +21,7 @@ pub mod jobs;
 pub mod names;
 pub mod objects;
 pub mod operators;
+pub mod policies;
 mod schema;
 pub mod sealing;
 pub mod tokens;
@@ -295,7 +297,8 @@ impl Store {
         let memory = Memory::new(&mut connection, overlay, Arc::clone(&names)).map_err(damaged)?;
         let log = audit::open(&mut connection, &vault, clock.now()).map_err(damaged)?;
         let observer = Arc::default();
-        let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log, memory)?;
+        let writer =
+            Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log, memory)?;
         Ok(Self {
             file: Arc::new(Opened { writer, observer, readers, names, vault, _lock: lock }),
             scope: Scope::default(),

@@ -7,6 +7,7 @@
 
 mod api;
 mod audit;
+mod bench_verify;
 mod clients;
 mod concurrency;
 mod crash;

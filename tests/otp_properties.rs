@@ -105,6 +105,7 @@ fn policies() -> impl Strategy<Value = Policy> {
             totp_accept,
             hotp_sync_window: 30,
             totp_sync_window: 10,
+            clock_model: false,
             pin_placement: if suffix { PinPlacement::Suffix } else { PinPlacement::Prefix },
             spend_on_wrong_pin,
             ..Policy::default()
@@ -126,7 +127,7 @@ fn tokens() -> impl Strategy<Value = Vec<Token>> {
             pin: pin.map(str::to_owned),
             usable: true,
             next: if step.is_some() { 0 } else { next },
-            drift: 0,
+            offset: 0,
             needs_sync: luck == 1,
             count: Count::default(),
             typed: Vec::new(),
@@ -199,7 +200,7 @@ impl Both {
                 self.subject.candidates[token].throttle.clear();
                 self.subject.candidates[token].factor.forget_drift();
                 self.world.tokens[token].count = Count::default();
-                self.world.tokens[token].drift = 0;
+                self.world.tokens[token].offset = 0;
             }
             Step::Rewind { by, .. } => {
                 let next = (self.world.tokens[token].next - by).clamp(0, i128::from(u64::MAX));
@@ -266,6 +267,7 @@ impl Both {
             credential: candidate.credential.clone(),
             factor: candidate.factor,
             throttle: candidate.throttle,
+            policy: None,
         };
         let (before, whole) = (subject.clone(), self.subject.clone());
         let texts_borrowed: Vec<_> = texts.iter().map(String::as_str).collect();
@@ -313,12 +315,9 @@ impl Both {
         assert_eq!(self.subject.source, self.world.source.as_ref().map(throttle), "source");
         for (index, (candidate, token)) in self.subject.candidates.iter().zip(&self.world.tokens).enumerate()
         {
-            let factor = FactorState {
-                next: u64::try_from(token.next).unwrap(),
-                drift_steps: i64::try_from(token.drift).unwrap(),
-                needs_sync: token.needs_sync,
-            };
-            assert_eq!(candidate.factor, factor, "token {index}");
+            let FactorState { next, clock, needs_sync, .. } = candidate.factor;
+            let expected = (u64::try_from(token.next).unwrap(), token.offset, token.needs_sync);
+            assert_eq!((next, i128::from(clock.offset_ms), needs_sync), expected, "token {index}");
             assert_eq!(candidate.throttle, throttle(&token.count), "token {index}");
         }
     }
@@ -338,7 +337,7 @@ fn candidate(index: usize, token: &Token, keys: &Keys) -> Candidate {
             .secret
             .as_ref()
             .map(|secret| Credential { secret: Secret::new(secret.clone()).unwrap(), parameters }),
-        factor: FactorState { next: token.next as u64, drift_steps: 0, needs_sync: token.needs_sync },
+        factor: FactorState { needs_sync: token.needs_sync, ..FactorState::starting_at(token.next as u64) },
         throttle: Throttle::default(),
         pin: token.pin.as_ref().map(|pin| keys.pin.record(label, [index as u8; 16], pin)),
         pin_label: label,
@@ -346,6 +345,7 @@ fn candidate(index: usize, token: &Token, keys: &Keys) -> Candidate {
         repeats: Repeats::default(),
         usable: token.usable,
         named: false,
+        policy: None,
     }
 }
 
@@ -432,5 +432,5 @@ fn a_year_of_daily_use_with_a_slow_clock_never_needs_the_helpdesk() {
         let verdict = verify(&mut subject, &typed, now, &keys, &Policy::default());
         assert!(matches!(verdict, Verdict::Accepted { .. }), "day {day}: {verdict:?}");
     }
-    assert!(subject.candidates[0].factor.drift_steps <= -20);
+    assert!(subject.candidates[0].factor.clock.drift_steps <= -20);
 }

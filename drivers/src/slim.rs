@@ -157,6 +157,8 @@ impl Token for Slim {
         Err(unsupported("a lock code"))
     }
 
+    fn forget_code(&mut self) {}
+
     fn set_lock_code(&mut self, _code: Option<&LockCode>) -> Result<(), Error> {
         Err(unsupported("a lock code"))
     }

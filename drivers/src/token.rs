@@ -41,11 +41,16 @@ pub trait Token: Send {
     fn info(&self) -> &TokenInfo;
 
     /// Gives the code that the device asks for before it shows or changes anything. It is kept (and wiped on
-    /// drop), since every call has to present it again; a refusal forgets it at once.
+    /// drop), since every exchange may have to present it again; a refusal forgets it at once, and so does
+    /// [`Token::forget_code`].
     ///
     /// # Errors
     /// [`Error::WrongLockCode`] if the device refuses it.
     fn unlock(&mut self, code: &LockCode) -> Result<(), Error>;
+
+    /// Forgets the code that [`Token::unlock`] or [`Token::set_lock_code`] brought, and what only it let this token
+    /// see. Whoever calls next has to bring it again. Asks nothing of the device.
+    fn forget_code(&mut self);
 
     /// Whether [`Token::unlock`] would wait for a touch, so that whoever is there can be told beforehand.
     fn unlocks_by_touch(&self) -> bool {

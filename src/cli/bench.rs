@@ -95,7 +95,12 @@ fn verify(args: &VerifyBench) -> anyhow::Result<()> {
         });
         writeln!(out, "{result}")?;
     } else {
-        writeln!(out, "verifies        {:.0} per second, by {} connections", answers.rate(), args.connections)?;
+        writeln!(
+            out,
+            "verifies        {:.0} per second, by {} connections",
+            answers.rate(),
+            args.connections
+        )?;
         writeln!(out, "answered after  {p50:.2} ms (p50), {p99:.2} ms (p99)")?;
         writeln!(out, "the disk        {disk:.2} ms for 4 KiB (fdatasync, p50)")?;
     }

@@ -324,7 +324,7 @@ impl Driver for FakeDriver {
         let found = (plugged.on_open)()?;
         self.world.state.lock().unwrap().opened += 1;
         let world = Arc::clone(&self.world);
-        Ok(found.map(|info| Box::new(FakeToken { world, reader, info }) as Box<dyn Token>))
+        Ok(found.map(|info| Box::new(FakeToken { world, reader, info, code: None }) as Box<dyn Token>))
     }
 }
 
@@ -332,6 +332,7 @@ struct FakeToken {
     world: Arc<World>,
     reader: String,
     info: TokenInfo,
+    code: Option<LockCode>,
 }
 
 impl FakeToken {
@@ -347,7 +348,15 @@ impl Token for FakeToken {
     }
 
     fn unlock(&mut self, code: &LockCode) -> Result<(), Error> {
-        if code.expose() == b"open" { Ok(()) } else { Err(Error::WrongLockCode { attempts_left: None }) }
+        if code.expose() != b"open" {
+            return Err(Error::WrongLockCode { attempts_left: None });
+        }
+        self.code = Some(code.clone());
+        Ok(())
+    }
+
+    fn forget_code(&mut self) {
+        self.code = None;
     }
 
     fn set_lock_code(&mut self, _: Option<&LockCode>) -> Result<(), Error> {
@@ -356,6 +365,9 @@ impl Token for FakeToken {
 
     fn slots(&mut self) -> Result<Vec<SlotInfo>, Error> {
         self.call("slots", &fobd_drivers::token::Unattended)?;
+        if self.info.locked && self.code.is_none() {
+            return Err(Error::Locked);
+        }
         let slot = SlotId::Name(self.info.serial.clone().unwrap_or_default());
         let untold = SlotInfo {
             slot,

@@ -399,7 +399,6 @@ where
         let (id, shared) = (&self.id, self.shared.as_ref());
         let attendant =
             Bystander { id, shared, call: &self.call, ticket: &self.ticket, told: Cell::new(false) };
-        let unlocks = steps.unlock.is_some();
         let worked = catch_unwind(AssertUnwindSafe(|| {
             if let Some(code) = &steps.unlock {
                 if token.unlocks_by_touch() {
@@ -409,8 +408,13 @@ where
             }
             (steps.operate)(token, &attendant)
         }));
+        // Whoever comes next has to know the code as well.
+        let worked = worked.and_then(|outcome| {
+            catch_unwind(AssertUnwindSafe(|| token.forget_code()))?;
+            Ok(outcome)
+        });
         let (outcome, aftermath) = match worked {
-            Ok(Ok(value)) => (Ok(value), Aftermath::Fine { locked: unlocks.then_some(false) }),
+            Ok(Ok(value)) => (Ok(value), Aftermath::Fine { locked: Some(token.info().locked) }),
             Ok(Err(failure)) => {
                 let aftermath = aftermath(&failure.source);
                 let source = DeviceError::of_driver(failure.source, self.id.clone());

@@ -467,7 +467,7 @@ fn the_seventeenth_waiting_call_is_refused() {
 }
 
 #[test]
-fn a_lock_code_opens_a_locked_device_and_a_wrong_one_does_not() {
+fn a_lock_code_opens_a_locked_device_for_its_call_alone_and_a_wrong_one_does_not() {
     let world = World::new();
     let locked = TokenInfo { locked: true, ..info(Some("1")) };
     world.plug_with("A", Arc::new(move || Ok(Some(locked.clone()))), obliging());
@@ -487,7 +487,11 @@ fn a_lock_code_opens_a_locked_device_and_a_wrong_one_does_not() {
         };
         assert_eq!(states(&devices), vec![("fake:1".to_owned(), DeviceState::Locked)]);
         devices.slots(&id("fake:1"), code("open")).await.unwrap();
-        assert_eq!(states(&devices), vec![("fake:1".to_owned(), DeviceState::Ready)]);
+        assert_eq!(states(&devices), vec![("fake:1".to_owned(), DeviceState::Locked)]);
+        let later = devices.slots(&id("fake:1"), None).await;
+        let Err(DeviceError::Driver { source: Error::Locked, .. }) = later else {
+            panic!("the code of one call lets the next one in: {later:?}")
+        };
     });
     devices.stop();
 }

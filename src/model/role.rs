@@ -9,7 +9,9 @@ pub enum Permission {
     DirectoryWrite,
     /// Make and change products and repositories.
     CatalogueWrite,
-    /// See tokens, assignments and jobs.
+    /// Change what verification is run with.
+    PolicyWrite,
+    /// See tokens, assignments, jobs and policies.
     TokenRead,
     /// Make, change, assign, import, sync and reset tokens.
     TokenWrite,

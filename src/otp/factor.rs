@@ -1,27 +1,42 @@
-//! The moving part of a credential: the floor below which nothing is ever accepted again, drift, and whether a
-//! resync is due.
+//! The moving part of a credential: the floor below which nothing is ever accepted again, what is known of its clock,
+//! a resync that is half done, and whether one is due.
 //!
 //! `next` is the smallest moving factor that may still be accepted: the counter for HOTP, the last accepted step
 //! plus one for TOTP. It only rises. The single exception is [`FactorState::rewind`], for a device that was set back
 //! to the same secret; it silences the credential until [`super::resync`] has seen consecutive passcodes.
 //! The last value of `u64` is never accepted: no floor could lie above it.
 
+use super::clock_model::ClockState;
+use super::time::Timestamp;
+
 /// What changes about a credential as it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FactorState {
     /// The smallest moving factor that may still be accepted.
     pub next: u64,
-    /// TOTP: how many steps the device was ahead of the server (or behind, if negative) at its last success.
-    pub drift_steps: i64,
+    /// TOTP: what is known of the clock of the device.
+    pub clock: ClockState,
+    /// The first of two passcodes that together are a resync.
+    pub pending: Option<Pending>,
     /// Accepts nothing until a resync.
     pub needs_sync: bool,
+}
+
+/// A right passcode outside of what is accepted, typed with the right PIN. It was not accepted; the next attempt
+/// may show that the device is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pending {
+    /// Its moving factor.
+    pub factor: u64,
+    /// When it was typed.
+    pub at: Timestamp,
 }
 
 impl FactorState {
     /// A credential whose first acceptable moving factor is `next`.
     #[must_use]
-    pub const fn starting_at(next: u64) -> Self {
-        Self { next, drift_steps: 0, needs_sync: false }
+    pub fn starting_at(next: u64) -> Self {
+        Self { next, ..Self::default() }
     }
 
     /// Uses up a moving factor and all below it. Never lowers the floor.
@@ -39,11 +54,13 @@ impl FactorState {
             self.needs_sync = true;
         }
         self.next = next;
+        self.pending = None;
     }
 
-    /// Forgets the drift and keeps the floor and a resync that is due.
-    pub const fn forget_drift(&mut self) {
-        self.drift_steps = 0;
+    /// Forgets the drift and half a resync, and keeps the floor and a resync that is due.
+    pub fn forget_drift(&mut self) {
+        self.clock.forget();
+        self.pending = None;
     }
 }
 
@@ -70,15 +87,31 @@ mod tests {
         state.rewind(8);
         assert_eq!(state, FactorState::starting_at(8));
         state.rewind(7);
-        assert_eq!(state, FactorState { next: 7, drift_steps: 0, needs_sync: true });
+        assert_eq!(state, FactorState { needs_sync: true, ..FactorState::starting_at(7) });
         state.rewind(20);
-        assert_eq!(state, FactorState { next: 20, drift_steps: 0, needs_sync: true });
+        assert_eq!(state, FactorState { needs_sync: true, ..FactorState::starting_at(20) });
+    }
+
+    #[test]
+    fn a_counter_that_is_set_ends_half_a_resync() {
+        let pending = Some(Pending { factor: 50, at: Timestamp::from_secs(1) });
+        for next in [3, 5, 8] {
+            let mut state = FactorState { pending, ..FactorState::starting_at(5) };
+            state.rewind(next);
+            assert_eq!(state.pending, None);
+        }
     }
 
     #[test]
     fn forgetting_the_drift_keeps_the_rest() {
-        let mut state = FactorState { next: 7, drift_steps: -3, needs_sync: true };
+        let clock = ClockState { drift_steps: -3, offset_ms: -90_000, ..ClockState::default() };
+        let pending = Some(Pending { factor: 50, at: Timestamp::from_secs(1) });
+        let mut state = FactorState { next: 7, clock, pending, needs_sync: true };
         state.forget_drift();
-        assert_eq!(state, FactorState { next: 7, drift_steps: 0, needs_sync: true });
+        assert_eq!(state, FactorState { needs_sync: true, ..FactorState::starting_at(7) });
+        let frozen = ClockState { frozen: true, ..clock };
+        let mut state = FactorState { clock: frozen, ..FactorState::starting_at(7) };
+        state.forget_drift();
+        assert_eq!(state.clock, frozen, "what an operator has set stays");
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! HOTP searches from the counter to 1000 ahead, TOTP 120 steps either side of the forecast; all passcodes must lie
 //! in there and above the floor. The passcodes must differ, so that one code typed twice never passes for a pair.
-//! A match spends all of them, learns the drift from the last one (it is on the display now) and lets the credential
+//! A match spends all of them, learns where the clock is from the last one (it is on the display now) and lets the credential
 //! be used again. The device is proven then, but no PIN: only the token's own throttle is cleared. Clearing the
 //! user's as well would let a thief of the device buy more guesses of the PIN with every resync.
 //! A mismatch counts once on user, source and token like any wrong passcode, the same pair typed again included.
 
-use super::clock_model;
+use std::sync::Arc;
+
 use super::credential::{Credential, Kind};
 use super::factor::FactorState;
 use super::passcode::Passcode;
@@ -30,6 +31,8 @@ pub struct ResyncSubject {
     pub factor: FactorState,
     /// Failures of the token.
     pub throttle: Throttle,
+    /// The policy of the token, if it is not that of the server.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Why a resync failed.
@@ -49,7 +52,8 @@ pub enum SyncRejection {
     NoSecret,
 }
 
-/// Looks for two or three consecutive passcodes and, if they fit, goes on from the last of them.
+/// Looks for two or three consecutive passcodes and, if they fit, goes on from the last of them. User and source are
+/// counted by the policy of the server, the token by its own.
 ///
 /// # Errors
 /// [`SyncRejection`] says why not, and whether that was counted.
@@ -57,7 +61,7 @@ pub fn resync(
     subject: &mut ResyncSubject,
     passcodes: &[&str],
     now: Timestamp,
-    policy: &Policy,
+    server: &Policy,
 ) -> Result<(), SyncRejection> {
     if !matches!(passcodes.len(), 2 | 3) {
         return Err(SyncRejection::WrongCount);
@@ -67,19 +71,26 @@ pub fn resync(
     if [subject.user, subject.source, token].into_iter().any(|throttle| is_locked(throttle, now)) {
         return Err(SyncRejection::Locked);
     }
+    let own = subject.policy.clone();
+    let policy = own.as_deref().unwrap_or(server);
     let kind = credential.parameters.kind;
     let Some(last) = search(credential, &subject.factor, passcodes, now, policy) else {
-        for throttle in [subject.user.as_mut(), subject.source.as_mut()].into_iter().flatten() {
-            throttle.fail(now, policy);
+        if let Some(user) = &mut subject.user {
+            user.fail(now, server);
+        }
+        if let Some(source) = &mut subject.source {
+            source.fail_for_a_while(now, server);
         }
         subject.throttle.fail(now, policy);
+        subject.factor.pending = None;
         return Err(SyncRejection::Mismatch);
     };
     subject.factor.spend(last);
     subject.factor.needs_sync = false;
     if let Kind::Totp { time_step } = kind {
-        clock_model::learn(&mut subject.factor, last, time_step, now);
+        subject.factor.clock.resync(last, time_step, now, policy);
     }
+    subject.factor.pending = None;
     subject.throttle.clear();
     Ok(())
 }
@@ -97,8 +108,7 @@ fn search(
     if typed.iter().enumerate().any(|(index, one)| typed.iter().skip(index + 1).any(|other| one == other)) {
         return None;
     }
-    let window =
-        Window::of(credential.parameters.kind, factor, now, policy.hotp_sync_window, policy.totp_sync_window);
+    let window = Window::resync(credential.parameters.kind, factor, now, policy);
     window.search(&credential.generator(), &typed)
 }
 

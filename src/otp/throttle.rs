@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Time alone never clears the count: a lock that ran out leaves one try, and the next failure doubles the lock. One
-//! throttle stands for a user, a token or a source; the numbers are in [`super::policy::Policy`].
+//! throttle stands for a user, a token or a source; the numbers are in [`super::policy::Policy`]. Where policy says so,
+//! users and tokens are locked for good from some failure on, which is a lock until [`Timestamp::MAX`].
 
 use super::policy::Policy;
 use super::time::Timestamp;
@@ -37,15 +38,19 @@ impl Throttle {
 
     /// Counts one failure and locks if it is one too many.
     pub fn fail(&mut self, now: Timestamp, policy: &Policy) {
+        self.fail_for_a_while(now, policy);
+        if policy.permanent_lock_after > 0 && self.failures >= policy.permanent_lock_after {
+            self.locked_until = Some(Timestamp::MAX);
+        }
+    }
+
+    /// The same for what nobody could unlock: a client address.
+    pub fn fail_for_a_while(&mut self, now: Timestamp, policy: &Policy) {
         self.failures = self.failures.saturating_add(1);
         let Some(doublings) = self.failures.checked_sub(policy.max_failures.max(1)) else { return };
-        self.locked_until = Some(match policy.longest_lock {
-            None => Timestamp::MAX,
-            Some(longest) => {
-                let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-                now.saturating_add(policy.first_lock.saturating_mul(factor).min(longest))
-            }
-        });
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        let lock = policy.first_lock.saturating_mul(factor).min(policy.longest_lock);
+        self.locked_until = Some(now.saturating_add(lock));
     }
 
     /// Forgets failures and lock.
@@ -107,17 +112,31 @@ mod tests {
         assert_eq!(throttle.failures, u32::MAX);
         assert_eq!(throttle.locked_until, Some(START.saturating_add(Duration::from_secs(3600))));
 
-        let endless =
-            Policy { first_lock: Duration::MAX, longest_lock: Some(Duration::MAX), ..Policy::default() };
+        let endless = Policy { first_lock: Duration::MAX, longest_lock: Duration::MAX, ..Policy::default() };
         throttle.fail(START, &endless);
         assert_eq!(throttle.locked_until, Some(Timestamp::MAX));
     }
 
     #[test]
-    fn a_lock_without_end_lasts_to_the_end_of_time() {
-        let policy = Policy { longest_lock: None, max_failures: 0, ..Policy::default() };
-        let mut throttle = Throttle::default();
-        throttle.fail(START, &policy);
+    fn a_permanent_lock_lasts_to_the_end_of_time_and_never_hits_a_source() {
+        let policy = Policy { permanent_lock_after: 12, ..Policy::default() };
+        let (mut throttle, mut source) = (Throttle::default(), Throttle::default());
+        for failure in 1..=12 {
+            assert_ne!(throttle.locked_until, Some(Timestamp::MAX), "{failure}");
+            throttle.fail(START, &policy);
+            source.fail_for_a_while(START, &policy);
+        }
         assert_eq!(throttle.locked(Timestamp::MAX), Some(Timestamp::MAX));
+        assert_eq!(source.locked(Timestamp::from_secs(1_000_240)), None, "its third lock lasts 4 minutes");
+        throttle.clear();
+        assert_eq!(throttle, Throttle::default());
+    }
+
+    #[test]
+    fn a_permanent_lock_may_come_before_the_first_one_that_ends() {
+        let policy = Policy { permanent_lock_after: 3, ..Policy::default() };
+        let mut throttle = Throttle { failures: 2, locked_until: None };
+        throttle.fail(START, &policy);
+        assert_eq!(throttle.locked(START), Some(Timestamp::MAX));
     }
 }

@@ -9,18 +9,22 @@
 //! - the failure counts once on the user, once on the source, and on a token only if it can be meant: it was named,
 //!   it is the only one, or its own PIN or passcode was typed. The other tokens of a user stay out of it;
 //! - the same text within a minute is not counted twice;
-//! - a credential that waits for a resync is not judged; the attempt counts on user and source like any other.
+//! - a credential that waits for a resync is not judged; the attempt counts on user and source like any other;
+//! - where policy has the automatic resync, a passcode further off than what is accepted, with the right PIN, is
+//!   remembered; a second one in the next attempt that shows the device at the same place wins, and both are spent.
 //!
 //! While user or source is locked, nothing is searched, counted or spent; a locked candidate is passed over.
 //! Every call costs the same: per candidate, and at least once, one PIN MAC and one search of the whole window, with
-//! stand-ins where there is nothing to judge. The [`Rejection`] is for the audit row: the caller of the API learns
+//! stand-ins where there is nothing to judge; how large a window is depends on policy and on how long the token lay
+//! idle, never on what was typed. User and source are counted by the policy of the server, each token by its own. The
+//! [`Rejection`] is for the audit row: the caller of the API learns
 //! accepted or rejected.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
-use super::clock_model;
 use super::credential::{Credential, Kind, Parameters};
-use super::factor::FactorState;
+use super::factor::{FactorState, Pending};
 use super::hotp::Generator;
 use super::passcode::{Digits, Passcode};
 use super::pin::{PinKey, PinRecord};
@@ -54,6 +58,8 @@ pub struct Candidate {
     pub usable: bool,
     /// Whether the request named this token.
     pub named: bool,
+    /// The policy of this token, if it is not that of the server.
+    pub policy: Option<Arc<Policy>>,
 }
 
 impl Candidate {
@@ -71,6 +77,7 @@ impl Candidate {
             repeats: Repeats::default(),
             usable: true,
             named: false,
+            policy: None,
         }
     }
 }
@@ -122,13 +129,26 @@ pub enum Rejection {
     WrongPin,
     /// No passcode fits.
     WrongPasscode,
+    /// PIN and passcode fit, and the passcode is further off than what is accepted. Counted; a second one is awaited.
+    OutOfSync,
     /// Not right, and typed within the last minute already: not counted again.
     Repeated,
 }
 
 /// Decides about `typed`, at the time `now`, and changes `subject` to match. See the module for the rules.
 pub fn verify(subject: &mut Subject, typed: &str, now: Timestamp, keys: &Keys, policy: &Policy) -> Verdict {
-    let attempt = Attempt { typed, mac: keys.repeat.mac(typed), now, policy };
+    judge(subject, typed, now, keys, policy).0
+}
+
+/// The same, and what each candidate had to say to it, in their order.
+pub fn judge(
+    subject: &mut Subject,
+    typed: &str,
+    now: Timestamp,
+    keys: &Keys,
+    policy: &Policy,
+) -> (Verdict, Vec<Finding>) {
+    let attempt = Attempt { typed, mac: keys.repeat.mac(typed), now, server: policy };
     let barred = is_locked(subject.user, now) || is_locked(subject.source, now);
     let findings: Vec<_> =
         subject.candidates.iter().map(|candidate| attempt.examine(candidate, barred, keys)).collect();
@@ -136,17 +156,19 @@ pub fn verify(subject: &mut Subject, typed: &str, now: Timestamp, keys: &Keys, p
         black_box(attempt.examine(&Candidate::new(0, None, FactorState::default()), barred, keys));
     }
     if barred {
-        return Verdict::Rejected(Rejection::Locked);
+        return (Verdict::Rejected(Rejection::Locked), findings);
     }
     let winner =
         findings.iter().enumerate().find_map(|(index, finding)| Some((index, finding.winning_factor()?)));
-    match winner {
+    let verdict = match winner {
         Some((candidate, factor)) => {
             attempt.accept(subject, candidate, factor);
+            attempt.forget_firsts(subject, &findings, candidate);
             Verdict::Accepted { candidate, factor }
         }
         None => Verdict::Rejected(attempt.refuse(subject, &findings)),
-    }
+    };
+    (verdict, findings)
 }
 
 pub(super) fn is_locked(throttle: Option<Throttle>, now: Timestamp) -> bool {
@@ -155,7 +177,7 @@ pub(super) fn is_locked(throttle: Option<Throttle>, now: Timestamp) -> bool {
 
 /// What one candidate has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
+pub enum Finding {
     /// It is not usable, or has no secret.
     Absent,
     /// It is locked.
@@ -166,6 +188,9 @@ enum Finding {
     Judged {
         /// The moving factor of the passcode, if it fits.
         factor: Option<u64>,
+        /// The moving factor of a passcode that is further off than what is accepted, but not too far to be the
+        /// first of two.
+        beyond: Option<u64>,
         /// Whether the PIN fits; without one, whether none was typed.
         pin_fits: bool,
     },
@@ -174,9 +199,14 @@ enum Finding {
 impl Finding {
     const fn winning_factor(self) -> Option<u64> {
         match self {
-            Self::Judged { factor, pin_fits: true } => factor,
+            Self::Judged { factor, pin_fits: true, .. } => factor,
             _ => None,
         }
+    }
+
+    /// Whether it may be the first of two passcodes that are a resync.
+    const fn is_first(&self) -> bool {
+        matches!(self, Self::Judged { factor: None, beyond: Some(_), pin_fits: true })
     }
 }
 
@@ -185,49 +215,77 @@ struct Attempt<'a> {
     typed: &'a str,
     mac: [u8; 32],
     now: Timestamp,
-    policy: &'a Policy,
+    server: &'a Policy,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    fn policy_of<'p>(&'p self, candidate: &'p Candidate) -> &'p Policy {
+        candidate.policy.as_deref().unwrap_or(self.server)
+    }
+
     /// Judges one candidate, or does the same work on stand-ins if it is not to be judged.
     fn examine(&self, candidate: &Candidate, barred: bool, keys: &Keys) -> Finding {
         let credential = candidate.credential.as_ref().filter(|_| candidate.usable);
         let locked = barred || candidate.throttle.locked(self.now).is_some();
         let judged = credential.filter(|_| !locked && !candidate.factor.needs_sync);
 
+        let policy = self.policy_of(candidate);
         let parameters = candidate.credential.as_ref().map_or(Parameters::HOTP, |known| known.parameters);
         let generator = judged.map_or_else(
             || Generator::stand_in(parameters.algorithm, parameters.digits),
             Credential::generator,
         );
-        let (passcode, rest) = self.split(parameters.digits, candidate.token_identifier.as_deref());
-        let factor = self.window(candidate, parameters.kind).search(&generator, &[passcode]);
+        let identifier = candidate.token_identifier.as_deref();
+        let (passcode, rest) = self.split(parameters.digits, identifier, policy.pin_placement);
+        let (factor, beyond) = self.search(candidate, parameters.kind, &generator, passcode);
         let pin_fits = {
             let record = candidate.pin.filter(|_| judged.is_some());
             let equal = keys.pin.matches(candidate.pin_label, &record.unwrap_or(PinRecord::STAND_IN), rest);
             black_box(equal) & record.is_some() | candidate.pin.is_none() & rest.is_empty()
         };
         match (judged, credential) {
-            (Some(_), _) => Finding::Judged { factor, pin_fits },
+            (Some(_), _) => Finding::Judged { factor, beyond, pin_fits },
             (None, None) => Finding::Absent,
             (None, Some(_)) if locked => Finding::Locked,
             (None, Some(_)) => Finding::NeedsSync,
         }
     }
 
-    fn window(&self, candidate: &Candidate, kind: Kind) -> Window {
+    /// The moving factor of the passcode: of one that is accepted, or of one that is further off.
+    fn search(
+        &self,
+        candidate: &Candidate,
+        kind: Kind,
+        generator: &Generator,
+        passcode: Passcode,
+    ) -> (Option<u64>, Option<u64>) {
+        let (policy, state) = (self.policy_of(candidate), &candidate.factor);
         let look_ahead = match candidate.pin {
-            Some(_) => self.policy.hotp_look_ahead,
-            None => self.policy.hotp_look_ahead_without_pin,
+            Some(_) => policy.hotp_look_ahead,
+            None => policy.hotp_look_ahead_without_pin,
         };
-        Window::of(kind, &candidate.factor, self.now, look_ahead, self.policy.totp_accept)
+        let accepted = Window::accepted(kind, state, self.now, look_ahead, policy);
+        if !policy.auto_resync {
+            return (accepted.search(generator, &[passcode]), None);
+        }
+        let second = Window::second(kind, state, self.now, policy).search(generator, &[passcode]);
+        let asking = Window::asking(kind, state, self.now, policy).search(generator, &[passcode]);
+        match asking.filter(|factor| accepted.holds(*factor)) {
+            Some(factor) => (Some(factor), None),
+            None => (second, asking),
+        }
     }
 
     /// Takes what was typed apart, into the passcode and the rest. What cannot be taken apart gives a passcode that
     /// never fits.
-    fn split(&self, digits: Digits, identifier: Option<&str>) -> (Passcode, &str) {
+    fn split(
+        &self,
+        digits: Digits,
+        identifier: Option<&str>,
+        placement: PinPlacement,
+    ) -> (Passcode, &'a str) {
         let typed = if self.typed.len() > MAX_TYPED_BYTES { "" } else { self.typed };
-        let apart = match self.policy.pin_placement {
+        let apart = match placement {
             PinPlacement::Prefix => split_prefix(typed, digits, identifier.unwrap_or_default()),
             PinPlacement::Suffix => split_suffix(typed, digits, identifier.unwrap_or_default()),
         };
@@ -240,15 +298,27 @@ impl Attempt<'_> {
             throttle.clear();
         }
         let Some(winner) = subject.candidates.get_mut(index) else { return };
+        let own = winner.policy.clone();
+        let policy = own.as_deref().unwrap_or(self.server);
         winner.factor.spend(factor);
         if let Some(Parameters { kind: Kind::Totp { time_step }, .. }) =
             winner.credential.as_ref().map(|credential| credential.parameters)
         {
-            clock_model::learn(&mut winner.factor, factor, time_step, self.now);
+            winner.factor.clock.learn(factor, time_step, self.now, policy);
         }
+        winner.factor.pending = None;
         winner.throttle.clear();
         // A form sent twice is a replay the second time, and must not count as a failure.
-        winner.repeats.seen_recently(self.mac, self.now, self.policy.repeat_window);
+        winner.repeats.seen_recently(self.mac, self.now, policy.repeat_window);
+    }
+
+    /// Another token won: what was the first of two passcodes of one that was judged too is followed by nothing.
+    fn forget_firsts(&self, subject: &mut Subject, findings: &[Finding], winner: usize) {
+        for (index, (candidate, finding)) in subject.candidates.iter_mut().zip(findings).enumerate() {
+            if index != winner && matches!(finding, Finding::Judged { .. }) {
+                candidate.factor.pending = None;
+            }
+        }
     }
 
     /// Nobody won: spends, counts and says why.
@@ -260,12 +330,15 @@ impl Attempt<'_> {
         }
         let repeated = self.repeated(subject, findings);
         self.spend(subject, findings);
+        self.remember_firsts(subject, findings);
         if repeated {
             return Rejection::Repeated;
         }
         self.count(subject, findings);
         if findings.iter().any(|finding| matches!(finding, Finding::Judged { factor: Some(_), .. })) {
             Rejection::WrongPin
+        } else if findings.iter().any(|finding| finding.is_first()) {
+            Rejection::OutOfSync
         } else if judged {
             Rejection::WrongPasscode
         } else if has(Finding::NeedsSync) {
@@ -280,18 +353,30 @@ impl Attempt<'_> {
         let asked = |finding: &Finding| matches!(finding, Finding::Judged { .. } | Finding::NeedsSync);
         let mut repeated = false;
         for (candidate, _) in subject.candidates.iter_mut().zip(findings).filter(|(_, f)| asked(f)) {
-            repeated |= candidate.repeats.seen_recently(self.mac, self.now, self.policy.repeat_window);
+            let window = candidate.policy.as_deref().unwrap_or(self.server).repeat_window;
+            repeated |= candidate.repeats.seen_recently(self.mac, self.now, window);
         }
         repeated
     }
 
+    /// A passcode that is too far off is remembered with the token it may be of; any other attempt ends such a
+    /// memory. The same passcode again, from a form that was sent twice, leaves it as it is.
+    fn remember_firsts(&self, subject: &mut Subject, findings: &[Finding]) {
+        for (candidate, finding) in subject.candidates.iter_mut().zip(findings) {
+            let Finding::Judged { beyond, .. } = finding else { continue };
+            let first = beyond.filter(|_| finding.is_first());
+            if candidate.factor.pending.map(|pending| pending.factor) != first {
+                candidate.factor.pending = first.map(|factor| Pending { factor, at: self.now });
+            }
+        }
+    }
+
     /// Spends the passcodes that fit with a wrong PIN.
     fn spend(&self, subject: &mut Subject, findings: &[Finding]) {
-        if !self.policy.spend_on_wrong_pin {
-            return;
-        }
         for (candidate, finding) in subject.candidates.iter_mut().zip(findings) {
-            if let Finding::Judged { factor: Some(factor), .. } = finding {
+            if let Finding::Judged { factor: Some(factor), .. } = finding
+                && self.policy_of(candidate).spend_on_wrong_pin
+            {
                 candidate.factor.spend(*factor);
             }
         }
@@ -299,16 +384,20 @@ impl Attempt<'_> {
 
     /// Counts the failure on user and source, and on each token that can be meant.
     fn count(&self, subject: &mut Subject, findings: &[Finding]) {
-        for throttle in [&mut subject.user, &mut subject.source].into_iter().flatten() {
-            throttle.fail(self.now, self.policy);
+        if let Some(user) = &mut subject.user {
+            user.fail(self.now, self.server);
+        }
+        if let Some(source) = &mut subject.source {
+            source.fail_for_a_while(self.now, self.server);
         }
         let only = findings.iter().filter(|finding| **finding != Finding::Absent).count() == 1;
         for (candidate, finding) in subject.candidates.iter_mut().zip(findings) {
-            let Finding::Judged { factor, pin_fits } = finding else { continue };
+            let Finding::Judged { factor, pin_fits, .. } = finding else { continue };
             // Not having a PIN is no sign that this token was meant.
             let own_pin = *pin_fits && candidate.pin.is_some();
-            if candidate.named || only || factor.is_some() || own_pin {
-                candidate.throttle.fail(self.now, self.policy);
+            if candidate.named || only || factor.is_some() || own_pin || finding.is_first() {
+                let own = candidate.policy.clone();
+                candidate.throttle.fail(self.now, own.as_deref().unwrap_or(self.server));
             }
         }
     }

@@ -4,11 +4,11 @@ use std::hint::black_box;
 
 use subtle::ConstantTimeEq as _;
 
-use super::clock_model;
 use super::credential::Kind;
 use super::factor::FactorState;
 use super::hotp::Generator;
 use super::passcode::Passcode;
+use super::policy::Policy;
 use super::time::Timestamp;
 
 /// A range of moving factors around the one thought most likely.
@@ -45,12 +45,67 @@ impl Window {
         }
     }
 
-    /// The window of a credential of this kind; each kind has its own reach.
-    pub(super) fn of(kind: Kind, state: &FactorState, now: Timestamp, hotp: u32, totp: u32) -> Self {
+    /// What is accepted of a credential of this kind: from the counter as far as `look_ahead`, or around the forecast.
+    pub(super) fn accepted(
+        kind: Kind,
+        state: &FactorState,
+        now: Timestamp,
+        look_ahead: u32,
+        policy: &Policy,
+    ) -> Self {
         match kind {
-            Kind::Hotp => Self::hotp(state, hotp),
-            Kind::Totp { time_step } => Self::totp(state, clock_model::forecast(state, time_step, now), totp),
+            Kind::Hotp => Self::hotp(state, look_ahead),
+            Kind::Totp { time_step } => {
+                let forecast = state.clock.forecast(time_step, now, policy);
+                Self::totp(state, forecast.step, forecast.reach)
+            }
         }
+    }
+
+    /// How far a passcode may lie for a second one to be asked.
+    pub(super) fn asking(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy) -> Self {
+        Self::around(kind, state, now, policy, policy.totp_outermost())
+    }
+
+    /// Where a resync searches.
+    pub(super) fn resync(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy) -> Self {
+        Self::around(kind, state, now, policy, policy.totp_sync_window)
+    }
+
+    fn around(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy, totp: u32) -> Self {
+        match kind {
+            Kind::Hotp => Self::hotp(state, policy.hotp_sync_window),
+            Kind::Totp { time_step } => Self::totp(state, state.clock.step_at(time_step, now, policy), totp),
+        }
+    }
+
+    /// Where the second of two passcodes that are a resync may lie: right behind the first one, or as much later as
+    /// it was typed later, give or take one step. Without a first one nothing fits, and the work is the same.
+    pub(super) fn second(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy) -> Self {
+        let live = state
+            .pending
+            .filter(|first| now.since(first.at).is_some_and(|ago| ago <= policy.auto_resync_within));
+        let (factor, at) = live.map_or((state.next, now), |first| (first.factor, first.at));
+        let (centre, slack) = match kind {
+            Kind::Hotp => (factor.saturating_add(1), 0),
+            Kind::Totp { time_step } => {
+                let later = time_step.step_at(now).saturating_sub(time_step.step_at(at));
+                (factor.saturating_add(later), 1)
+            }
+        };
+        let floor = if live.is_some() { factor.saturating_add(1).max(state.next) } else { u64::MAX };
+        Self {
+            centre,
+            first: centre.saturating_sub(slack),
+            count: 2 * slack + 1,
+            last: centre.saturating_add(slack),
+            floor,
+        }
+    }
+
+    /// Whether a factor that was found lies in this window too.
+    pub(super) fn holds(&self, factor: u64) -> bool {
+        self.floor <= factor && self.first <= factor && factor <= self.last
     }
 
     /// The factor of the last of these consecutive passcodes, all of which must lie in the window. The fit that is

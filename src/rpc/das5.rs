@@ -1,7 +1,8 @@
 //! The envelope of the system that the `token/*` API comes from: the method in the path, the parameters as the
 //! body, and `{"error", "message", "result"}` as the answer, always with status 200.
 //!
-//! A refused verify is one number with one text, whatever was wrong.
+//! A refused verify is one number with one text, whatever was wrong, also where the PIN must be changed first: this
+//! envelope has no room for more.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -18,7 +19,9 @@ pub async fn answer(context: Context, name: &str, body: &[u8]) -> Answer {
             Ok(answer) => return answer,
             Err(_) => failure(&Error::new(Kind::Internal, "internal fault")),
         },
-        Ok(Reply::Rejected) => failure(&Error::new(Kind::IncorrectCredentials, "Incorrect credentials")),
+        Ok(Reply::Rejected | Reply::PinChangeDue) => {
+            failure(&Error::new(Kind::IncorrectCredentials, "Incorrect credentials"))
+        }
         Err(error) => failure(&error),
     };
     value.into()

@@ -7,6 +7,7 @@ pub(super) mod device;
 pub(super) mod directory;
 pub(super) mod job;
 pub(super) mod operator;
+pub(super) mod policy;
 pub(super) mod token;
 
 use serde_json::Value as Json;

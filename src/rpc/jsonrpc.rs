@@ -93,6 +93,7 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
             return Answer::with_text(text, json!({ "jsonrpc": "2.0", "id": id })).unwrap_or_else(fault);
         }
         Ok(Reply::Rejected) => json!({ "accepted": false }),
+        Ok(Reply::PinChangeDue) => json!({ "accepted": false, "pinChangeRequired": true }),
         Ok(Reply::Accepted(shown)) => {
             let mut result = json!({ "accepted": true });
             if let (Some(result), Some(Json::Object(shown))) = (result.as_object_mut(), shown) {

@@ -141,7 +141,14 @@ fn result(gives: &Gives, generator: &mut SchemaGenerator) -> Json {
         }),
         Gives::Verdict => json!({
             "type": "object",
-            "properties": { "accepted": { "type": "boolean" } },
+            "properties": {
+                "accepted": { "type": "boolean" },
+                "pinChangeRequired": {
+                    "description": "There, and true, if PIN and passcode were right, but the PIN must be changed: \
+                                    type the next passcode, with a `newPin`.",
+                    "const": true,
+                },
+            },
             "required": ["accepted"],
         }),
         Gives::Typed(schema) => schema(generator).to_value(),

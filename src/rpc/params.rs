@@ -8,6 +8,7 @@ mod auth;
 mod device;
 mod directory;
 mod operator;
+mod policy;
 mod token;
 
 use schemars::JsonSchema;
@@ -26,6 +27,7 @@ pub(super) use self::auth::*;
 pub(super) use self::device::*;
 pub(super) use self::directory::*;
 pub(super) use self::operator::*;
+pub(super) use self::policy::*;
 pub(super) use self::token::*;
 
 /// A text that is wiped when it is dropped.

@@ -19,7 +19,6 @@ use crate::formats::assign_csv::{self, AssignRow};
 use crate::formats::{Location, charset};
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::{AssignmentStatus, TokenStatus};
-use crate::otp;
 use crate::store::assignments::NewAssignment;
 use crate::store::imports::ImportId;
 use crate::store::{Reader, Tx, objects};
@@ -127,11 +126,6 @@ fn judge(reader: &Reader<'_>, row: AssignRow) -> Result<Result<Planned, BadRow>,
             None => return bad("status", "must be ACTIVE, INACTIVE, LOCKED or DISABLED"),
         },
     };
-    if let Some(pin) = &row.pin
-        && let Err(error) = otp::pin::check(pin)
-    {
-        return bad("pin", &error.to_string());
-    }
     let user = select(&[("domain.name", &row.domain), ("loginName", &row.login_name)]);
     let user = match user.find(reader, &objects::USER) {
         Ok(id) => UserId(id),
@@ -158,6 +152,11 @@ fn judge(reader: &Reader<'_>, row: AssignRow) -> Result<Result<Planned, BadRow>,
     }
     if !reader.assignments_of(token)?.is_empty() {
         return bad("serial", "the token is assigned already");
+    }
+    if let Some(new_pin) = &row.pin
+        && let Err(refusal) = pin::judge(reader, token, user, new_pin)?
+    {
+        return bad("pin", &refusal.to_string());
     }
     Ok(Ok(Planned { line, token, user, status, pin: row.pin }))
 }

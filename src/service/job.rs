@@ -1,7 +1,5 @@
 //! Provisioning jobs: how they stand, and how they come to their end.
 
-use std::sync::Arc;
-
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
@@ -62,7 +60,7 @@ pub async fn confirm(
     job: JobId,
     typed: Zeroizing<String>,
 ) -> Result<Json, Error> {
-    let (caller, policy) = (caller.clone(), Arc::clone(&app.rules.policy));
+    let caller = caller.clone();
     app.store
         .write(move |tx| {
             let found = tx.reader().job(job)?.ok_or_else(|| Error::not_found("job"))?;
@@ -73,6 +71,7 @@ pub async fn confirm(
             let (Some(token), Some(credential)) = (found.token, found.credential) else {
                 return Err(Error::not_found("token"));
             };
+            let policy = tx.reader().policy_of(token)?;
             let window = match credential.parameters.kind {
                 Otp::Hotp => 0..=u64::from(policy.hotp_look_ahead),
                 Otp::Totp { time_step } => {

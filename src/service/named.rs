@@ -29,7 +29,10 @@ pub async fn find(
     let remembering = store.clone();
     store
         .look_up(move |reader| {
-            Ok::<_, Error>((user.find(&remembering, reader, &USER)?, token.find(&remembering, reader, &TOKEN)?))
+            Ok::<_, Error>((
+                user.find(&remembering, reader, &USER)?,
+                token.find(&remembering, reader, &TOKEN)?,
+            ))
         })
         .await
 }
@@ -117,7 +120,8 @@ mod tests {
         ] {
             assert_eq!(name(&USER, user.clone()), None, "{user}");
         }
-        for token in [json!({"serial": 1}), json!({"product.name": "x"}), json!({"serial": "1", "slot": "x"})] {
+        for token in [json!({"serial": 1}), json!({"product.name": "x"}), json!({"serial": "1", "slot": "x"})]
+        {
             assert_eq!(name(&TOKEN, token.clone()), None, "{token}");
         }
     }

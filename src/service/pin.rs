@@ -1,6 +1,4 @@
-//! PINs: set by staff, changed by who knows the old one, and locks taken off.
-
-use std::sync::Arc;
+//! PINs: set by staff, changed by who knows the old one, and locks taken off. What a new PIN must be like is policy.
 
 use zeroize::Zeroizing;
 
@@ -9,23 +7,86 @@ use super::random;
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::AssignmentStatus;
-use crate::otp::pin::{self, PinKey, PinRecord};
+use crate::otp::pin::PinKey;
+use crate::otp::pin_rules::PinRefusal;
 use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
 use crate::store::assignments::AssignmentChanges;
-use crate::store::hot::{Decision, Keys, Rows};
-use crate::store::{Store, Tx, audit};
+use crate::store::hot::{AssignmentRow, Decision, Keys, Rows};
+use crate::store::{Reader, Store, Tx, audit};
 
-/// Sets the PIN of an assignment, or removes it, as part of a larger change.
+/// Sets the PIN of an assignment, as part of a larger change.
 pub(super) fn put(tx: &Tx<'_>, assignment: AssignmentId, new_pin: &str) -> Result<(), Error> {
-    let record = record(tx.vault().pin_key(), assignment, new_pin, "attrs.pin")?;
+    let (token, user) = tx.reader().assigned(assignment)?;
+    judge(tx.reader(), token, user, new_pin)?.map_err(|refusal| refused("attrs.pin", &refusal))?;
+    let record = tx.vault().pin_key().record(assignment.0, random::bytes()?, new_pin);
     Ok(tx.put_pin(assignment, Some(&record))?)
 }
 
-fn record(key: &PinKey, assignment: AssignmentId, new_pin: &str, field: &str) -> Result<PinRecord, Error> {
-    pin::check(new_pin).map_err(|error| Error::new(Kind::Invalid, format!("`{field}`: {error}")))?;
-    Ok(key.record(assignment.0, random::bytes()?, new_pin))
+/// Whether that user may have that PIN for that token. The inner error is the PIN's, the outer one the store's.
+pub(super) fn judge(
+    reader: &Reader<'_>,
+    token: TokenId,
+    user: UserId,
+    new_pin: &str,
+) -> Result<Result<(), PinRefusal>, Error> {
+    let rules = reader.policy_of(token)?.pin_rules;
+    let (_, login_name) = reader.domain_and_login_of(user)?;
+    Ok(rules.check(new_pin, Some(&login_name)))
 }
+
+pub(super) fn refused(field: &str, refusal: &PinRefusal) -> Error {
+    Error::new(Kind::Invalid, format!("`{field}`: {refusal}"))
+}
+
+/// A PIN that somebody has chosen, with what it takes to judge and to keep it.
+pub struct NewPin {
+    /// The PIN to be.
+    text: Zeroizing<String>,
+    /// Whose it is to be; the PIN must not be the same, where policy says so.
+    login_name: Option<String>,
+    salt: [u8; 16],
+}
+
+impl NewPin {
+    /// Makes ready to judge the PIN that this user has chosen.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the system gives no random bytes.
+    pub async fn of(store: &Store, user: Option<UserId>, text: Zeroizing<String>) -> Result<Self, Error> {
+        let login_name = match user {
+            Some(user) => {
+                let named =
+                    store.read(move |reader| Ok::<_, Error>(reader.domain_and_login_of(user)?)).await?;
+                Some(named.1)
+            }
+            None => None,
+        };
+        Ok(Self { text, login_name, salt: random::bytes()? })
+    }
+
+    /// Checks it against the rules of a policy.
+    ///
+    /// # Errors
+    /// [`PinRefusal`] says which rule it breaks.
+    pub(super) fn check(&self, policy: &Policy) -> Result<(), PinRefusal> {
+        policy.pin_rules.check(&self.text, self.login_name.as_deref())
+    }
+
+    /// Whether it is what the row has already.
+    pub(super) fn is_of(&self, key: &PinKey, id: AssignmentId, row: &AssignmentRow) -> bool {
+        row.pin.as_ref().is_some_and(|record| key.matches(id.0, record, &self.text))
+    }
+
+    /// Makes it the PIN of an assignment.
+    pub(super) fn put(&self, key: &PinKey, id: AssignmentId, row: &mut AssignmentRow, now: Timestamp) {
+        row.pin = Some(key.record(id.0, self.salt, &self.text));
+        (row.pin_changed, row.must_change_pin, row.pin_since) = (true, false, now);
+    }
+}
+
+/// What is said to who has chosen the old PIN again.
+pub(super) const SAME_PIN: &str = "must be another PIN than the old one";
 
 /// Sets the PIN of an assignment; without one, removes it.
 ///
@@ -102,91 +163,92 @@ pub struct PinChange {
 /// Changes a PIN. A wrong old PIN counts like a wrong passcode.
 ///
 /// # Errors
-/// [`Kind::IncorrectCredentials`], without a hint whether the PIN was wrong or something is locked.
-pub async fn change(
-    store: &Store,
-    policy: &Arc<Policy>,
-    caller: &Caller,
-    change: PinChange,
-) -> Result<(), Error> {
-    pin::check(&change.new).map_err(|error| Error::new(Kind::Invalid, format!("`attrs.pin`: {error}")))?;
-    let decision = ChangePin {
-        operator: caller.name.clone(),
-        policy: Arc::clone(policy),
-        key: store.pin_key().clone(),
-        salt: random::bytes()?,
-        change,
-    };
-    store.decide(decision).await?
+/// [`Kind::IncorrectCredentials`], without a hint whether the PIN was wrong or something is locked; [`Kind::Invalid`]
+/// for a new PIN that breaks a rule (nothing is counted then), or is the old one.
+pub async fn change(store: &Store, caller: &Caller, change: PinChange) -> Result<(), Error> {
+    let PinChange { token, user, source, old, new } = change;
+    let new = NewPin::of(store, Some(user), new).await?;
+    let key = store.pin_key().clone();
+    store.decide(ChangePin { operator: caller.name.clone(), key, token, user, source, old, new }).await?
 }
 
 struct ChangePin {
     operator: String,
-    policy: Arc<Policy>,
     key: PinKey,
-    salt: [u8; 16],
-    change: PinChange,
+    token: TokenId,
+    user: UserId,
+    source: Option<String>,
+    old: Zeroizing<String>,
+    new: NewPin,
 }
 
 impl Decision for ChangePin {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys {
-            user: Some(self.change.user),
-            token: Some(self.change.token),
-            source: self.change.source.clone(),
-        }
+        Keys { user: Some(self.user), token: Some(self.token), source: self.source.clone() }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
-        let outcome = self.change(rows, now);
-        let reply = match outcome {
-            "changed" => Ok(()),
-            _ => Err(Error::new(Kind::IncorrectCredentials, "Incorrect credentials")),
+        let (outcome, reply) = match self.change(rows, now) {
+            Ok(()) => ("changed", Ok(())),
+            Err(Refused::Quietly(outcome)) => {
+                (outcome, Err(Error::new(Kind::IncorrectCredentials, "Incorrect credentials")))
+            }
+            Err(Refused::NewPin(error)) => ("refused", Err(error)),
         };
         let entry = audit::Entry {
             operator: self.operator.clone(),
             action: "token/changePin",
-            token: Some(self.change.token),
-            user: Some(self.change.user),
+            token: Some(self.token),
+            user: Some(self.user),
             outcome,
-            detail: String::new(),
+            detail: rows.policies().name(),
         };
         (reply, entry)
     }
 }
 
+/// Why a PIN was not changed.
+enum Refused {
+    /// For a reason that only the audit log tells.
+    Quietly(&'static str),
+    /// The new one is no good.
+    NewPin(Error),
+}
+
 impl ChangePin {
-    fn change(&self, rows: &mut Rows, now: Timestamp) -> &'static str {
-        let PinChange { token, user, source, old, new } = &self.change;
-        let mut source = source.as_ref().and_then(|name| rows.sources.get_mut(name));
-        let found = rows.assignments.iter_mut().find(|(_, row)| row.token == *token && row.user == *user);
-        let (Some(user), Some(token)) = (rows.users.get_mut(user), rows.tokens.get_mut(token)) else {
-            return "nobody_to_ask";
+    fn change(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Refused> {
+        let policies = rows.policies();
+        let mut source = self.source.as_ref().and_then(|name| rows.sources.get_mut(name));
+        let found =
+            rows.assignments.iter_mut().find(|(_, row)| row.token == self.token && row.user == self.user);
+        let (Some(user), Some(token)) = (rows.users.get_mut(&self.user), rows.tokens.get_mut(&self.token))
+        else {
+            return Err(Refused::Quietly("nobody_to_ask"));
         };
+        let policy = policies.of(self.token, token.product);
+        self.new.check(policy).map_err(|refusal| Refused::NewPin(refused("attrs.pin", &refusal)))?;
         let source_is_locked = source.as_ref().is_some_and(|throttle| throttle.locked(now).is_some());
         if source_is_locked || user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
-            return "locked";
+            return Err(Refused::Quietly("locked"));
         }
         // Where no PIN is set, nobody knows the old one: setting the first is for the helpdesk.
         let fits = found.as_ref().is_some_and(|(id, row)| {
-            row.pin.as_ref().is_some_and(|record| self.key.matches(id.0, record, old))
+            row.pin.as_ref().is_some_and(|record| self.key.matches(id.0, record, &self.old))
         });
-        match found.filter(|(_, row)| fits && row.is_good(now)) {
-            Some((id, row)) => {
-                row.pin = Some(self.key.record(id.0, self.salt, new));
-                row.pin_changed = true;
-                "changed"
+        let Some((id, row)) = found.filter(|(_, row)| fits && row.is_good(now)) else {
+            user.throttle.fail(now, policies.server());
+            token.throttle.fail(now, policy);
+            if let Some(throttle) = &mut source {
+                throttle.fail_for_a_while(now, policies.server());
             }
-            None => {
-                user.throttle.fail(now, &self.policy);
-                token.throttle.fail(now, &self.policy);
-                if let Some(throttle) = &mut source {
-                    throttle.fail(now, &self.policy);
-                }
-                "wrong_pin"
-            }
+            return Err(Refused::Quietly("wrong_pin"));
+        };
+        if self.new.is_of(&self.key, *id, row) {
+            return Err(Refused::NewPin(Error::invalid("attrs.pin", SAME_PIN)));
         }
+        self.new.put(&self.key, *id, row, now);
+        Ok(())
     }
 }

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::error::{Error, Kind};
 use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
-use crate::otp::policy::Policy;
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
 use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};
@@ -29,19 +28,12 @@ pub struct SyncRequest {
 ///
 /// # Errors
 /// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`].
-pub async fn sync(
-    store: &Store,
-    policy: &Arc<Policy>,
-    caller: &Caller,
-    request: SyncRequest,
-) -> Result<(), Error> {
+pub async fn sync(store: &Store, caller: &Caller, request: SyncRequest) -> Result<(), Error> {
     let SyncRequest { token, user, source, passcodes } = request;
-    let policy = Arc::clone(policy);
-    store.decide(Sync { policy, operator: caller.name.clone(), token, user, source, passcodes }).await?
+    store.decide(Sync { operator: caller.name.clone(), token, user, source, passcodes }).await?
 }
 
 struct Sync {
-    policy: Arc<Policy>,
     operator: String,
     token: TokenId,
     user: Option<UserId>,
@@ -70,7 +62,7 @@ impl Decision for Sync {
             token: Some(self.token),
             user: self.user,
             outcome,
-            detail: String::new(),
+            detail: rows.policies().name(),
         };
         (reply, entry)
     }
@@ -78,7 +70,7 @@ impl Decision for Sync {
 
 impl Sync {
     fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
-        let user = self.holder(rows)?;
+        let (policies, user) = (rows.policies(), self.holder(rows)?);
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;
         let user = user.and_then(|id| rows.users.get_mut(&id));
         let mut subject = ResyncSubject {
@@ -87,9 +79,10 @@ impl Sync {
             credential: token.credential.clone(),
             factor: token.factor,
             throttle: token.throttle,
+            policy: Some(Arc::clone(policies.of(self.token, token.product))),
         };
         let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
-        let outcome = core::resync(&mut subject, &passcodes, now, &self.policy);
+        let outcome = core::resync(&mut subject, &passcodes, now, policies.server());
         token.factor = subject.factor;
         token.throttle = subject.throttle;
         if let (Some(row), Some(throttle)) = (user, subject.user) {

@@ -1,17 +1,22 @@
 //! Verify: is this passcode right, now, for this user or token? The reply leaves only after the advance of the
 //! moving factor is on the disk.
+//!
+//! A PIN that must be changed lets nobody in, and only who has typed it with a right passcode learns so: the passcode
+//! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::error::Error;
+use super::pin::{self, NewPin};
 use crate::access::Caller;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
-use crate::otp::policy::Policy;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
-use crate::store::hot::{Decision, Keys, Rows};
+use crate::store::hot::{AssignmentRow, Decision, Keys, Rows};
+use crate::store::policies::Policies;
 use crate::store::{Store, StoreError, audit};
 
 /// One question.
@@ -26,10 +31,12 @@ pub struct Question {
     pub source: Option<String>,
     /// PIN and passcode as typed.
     pub typed: Zeroizing<String>,
+    /// The PIN that is to take the place of the one that was typed, if both were right.
+    pub new_pin: Option<NewPin>,
 }
 
 /// The answer, as far as the caller may know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The passcode was right, and is spent.
     Accepted {
@@ -40,13 +47,15 @@ pub enum Answer {
     },
     /// No. The audit log says why.
     Rejected,
+    /// PIN and passcode were right, and the passcode is spent; but nobody is let in before the PIN was changed.
+    PinChangeDue,
+    /// PIN and passcode were right, but the new PIN is no good. Nothing was changed: the passcode is still good.
+    NewPinRefused(Error),
 }
 
-/// What all verifies of a server share.
+/// What all verifies of a server share, beside the policies, which the store brings with the rows.
 #[derive(Clone)]
 pub struct Rules {
-    /// Windows, limits, PIN placement.
-    pub policy: Arc<Policy>,
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
 }
@@ -86,43 +95,88 @@ impl Decision for Verify {
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
-        let holders = self.holders(rows);
+        let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
         let mut subject = Subject {
             user: user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle),
             source: self.question.source.as_ref().and_then(|name| rows.sources.get(name)).cloned(),
-            candidates: holders.iter().filter_map(|held| self.candidate(rows, *held, now)).collect(),
+            candidates: holders
+                .iter()
+                .filter_map(|held| self.candidate(rows, &policies, *held, now))
+                .collect(),
         };
         let verdict =
-            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, &self.rules.policy);
-        put_back(rows, &holders, user, self.question.source.as_ref(), subject);
-        let (answer, holder, outcome) = match verdict {
+            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
+        let (answer, held, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
-                Some(&(assignment, holder)) => {
-                    count_use(rows, assignment);
-                    let Holder { token, user } = holder;
-                    (Answer::Accepted { token, user }, Some(holder), "accepted")
+                Some(held) => {
+                    let (answer, outcome) = self.let_in(rows, &policies, *held, now);
+                    (answer, Some(held), outcome)
                 }
                 None => (Answer::Rejected, None, "rejected"),
             },
-            Verdict::Rejected(rejection) => {
-                (Answer::Rejected, holders.first().map(|held| held.1), outcome_of(&rejection))
-            }
+            Verdict::Rejected(rejection) => (Answer::Rejected, holders.first(), outcome_of(&rejection)),
         };
+        match answer {
+            Answer::NewPinRefused(_) => keep_memories(rows, subject),
+            _ => put_back(rows, &holders, user, self.question.source.as_ref(), subject),
+        }
+        let holder = held.map(|held| held.1);
         let entry = audit::Entry {
             operator: self.operator.clone(),
             action: "auth/verify",
             token: self.question.token.or(holder.map(|holder| holder.token)),
             user,
             outcome,
-            detail: String::new(),
+            detail: policies.name(),
         };
         (answer, entry)
     }
 }
 
 impl Verify {
+    /// PIN and passcode are right: what there is to do beside spending the passcode.
+    fn let_in(
+        &self,
+        rows: &mut Rows,
+        policies: &Policies,
+        (assignment, holder): (Option<AssignmentId>, Holder),
+        now: Timestamp,
+    ) -> (Answer, &'static str) {
+        let Holder { token, user } = holder;
+        let product = rows.tokens.get(&token).map(|row| row.product);
+        let row = assignment.and_then(|id| Some((id, rows.assignments.get_mut(&id)?)));
+        let policy = product.map_or(policies.server(), |product| policies.of(token, product));
+        let refused = |error| (Answer::NewPinRefused(error), "new_pin_refused");
+        match (row, &self.question.new_pin) {
+            (Some((id, row)), Some(new)) if row.pin.is_some() => {
+                let key = &self.rules.keys.pin;
+                if let Err(refusal) = new.check(policy) {
+                    return refused(pin::refused("newPin", &refusal));
+                }
+                if new.is_of(key, id, row) {
+                    return refused(Error::invalid("newPin", pin::SAME_PIN));
+                }
+                new.put(key, id, row, now);
+                count_use(row);
+                (Answer::Accepted { token, user }, "accepted_with_new_pin")
+            }
+            (_, Some(_)) => {
+                let problem =
+                    "must be left out: no PIN is set, and setting the first one is for the helpdesk";
+                refused(Error::invalid("newPin", problem))
+            }
+            (Some((_, row)), None) if row.pin_is_due(now, policy) => (Answer::PinChangeDue, "pin_change_due"),
+            (row, None) => {
+                if let Some((_, row)) = row {
+                    count_use(row);
+                }
+                (Answer::Accepted { token, user }, "accepted")
+            }
+        }
+    }
+
     /// The assignments to try, in order of priority. A named token that nobody has is tried without a PIN.
     fn holders(&self, rows: &Rows) -> Vec<(Option<AssignmentId>, Holder)> {
         let Question { user, token, unknown, .. } = &self.question;
@@ -158,6 +212,7 @@ impl Verify {
     fn candidate(
         &self,
         rows: &mut Rows,
+        policies: &Policies,
         (assignment, holder): (Option<AssignmentId>, Holder),
         now: Timestamp,
     ) -> Option<Candidate> {
@@ -179,6 +234,7 @@ impl Verify {
                 && assigned.is_none_or(|row| row.is_good(now))
                 && user.is_none_or(|row| row.status == UserStatus::Active),
             named: self.question.token.is_some(),
+            policy: Some(Arc::clone(policies.of(holder.token, token.product))),
         })
     }
 }
@@ -206,11 +262,16 @@ fn put_back(
     }
 }
 
+/// Nothing is to be changed: only what was borrowed for the decision goes back.
+fn keep_memories(rows: &mut Rows, subject: Subject) {
+    for candidate in subject.candidates {
+        rows.repeats.insert(candidate.label, candidate.repeats);
+    }
+}
+
 /// An assignment with a limit is good for so many passcodes.
-fn count_use(rows: &mut Rows, assignment: Option<AssignmentId>) {
-    if let Some(row) = assignment.and_then(|id| rows.assignments.get_mut(&id))
-        && row.usage_limit > 0
-    {
+fn count_use(row: &mut AssignmentRow) {
+    if row.usage_limit > 0 {
         row.used += 1;
     }
 }
@@ -227,6 +288,7 @@ fn outcome_of(rejection: &Rejection) -> &'static str {
         Rejection::NeedsSync => "needs_sync",
         Rejection::WrongPin => "wrong_pin",
         Rejection::WrongPasscode => "wrong_passcode",
+        Rejection::OutOfSync => "out_of_sync",
         Rejection::Repeated => "repeated",
     }
 }

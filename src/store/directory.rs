@@ -104,8 +104,9 @@ impl Tx<'_> {
             user.status.as_str(),
             self.now().as_millis(),
         ))?;
-        let mut state =
-            self.connection().prepare_cached("INSERT INTO main.user_states (user_id, failures) VALUES (?1, 0)")?;
+        let mut state = self
+            .connection()
+            .prepare_cached("INSERT INTO main.user_states (user_id, failures) VALUES (?1, 0)")?;
         one_row(state.execute([id])?)?;
         Ok(UserId(id))
     }

@@ -17,12 +17,14 @@ mod unfolded;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rusqlite::Row;
 
+use super::policies::Policies;
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
-use crate::model::id::{AssignmentId, DomainId, RepositoryId, TokenId, UserId};
+use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
 use crate::model::scope::Scope;
 use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
 use crate::otp::algorithm::Algorithm;
@@ -30,13 +32,15 @@ use crate::otp::credential::{Credential, Kind, Parameters};
 use crate::otp::factor::FactorState;
 use crate::otp::passcode::Digits;
 use crate::otp::pin::PinRecord;
+use crate::otp::policy::Policy;
 use crate::otp::repeats::Repeats;
 use crate::otp::secret::Secret;
 use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
 
-pub(super) use self::columns::Key;
+pub(super) use self::columns::{FACTOR_COLUMNS, Key};
+pub(super) use self::load::read_factor;
 pub(super) use self::memory::{Memory, Pace};
 pub(super) use self::overlay::Overlay;
 pub(super) use self::unfolded::{Settled, Unfolded};
@@ -87,6 +91,8 @@ pub struct UserRow {
 pub struct TokenRow {
     /// The stock that it is in.
     pub repository: RepositoryId,
+    /// Its model, which may have a policy.
+    pub product: ProductId,
     /// Only active tokens pass.
     pub status: TokenStatus,
     /// The secret and its parameters; none for stock.
@@ -112,6 +118,12 @@ pub struct AssignmentRow {
     pub pin: Option<PinRecord>,
     /// The PIN is another one than when the row was loaded.
     pub pin_changed: bool,
+    /// The user is to choose another PIN before the next login.
+    pub must_change_pin: bool,
+    /// The PIN does not age.
+    pub pin_never_expires: bool,
+    /// When the PIN was last set.
+    pub pin_since: Timestamp,
     /// From when on it is good.
     pub starts: Option<Timestamp>,
     /// Until when it is good.
@@ -131,6 +143,14 @@ impl AssignmentRow {
             && self.expires.is_none_or(|expires| now < expires)
             && (self.usage_limit == 0 || self.used < self.usage_limit)
     }
+
+    /// Whether the PIN must be changed before it lets anybody in.
+    #[must_use]
+    pub fn pin_is_due(&self, now: Timestamp, policy: &Policy) -> bool {
+        let ages = policy.pin_lifetime().filter(|_| !self.pin_never_expires);
+        let old = ages.is_some_and(|lifetime| self.pin_since.saturating_add(lifetime) <= now);
+        self.pin.is_some() && (self.must_change_pin || old)
+    }
 }
 
 /// The rows of one decision, in memory.
@@ -147,9 +167,17 @@ pub struct Rows {
     /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
     /// writer's memory only.
     pub repeats: HashMap<i64, Repeats>,
+    /// The policies that are in force.
+    policies: Arc<Policies>,
 }
 
 impl Rows {
+    /// The policies that are in force.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.policies)
+    }
+
     /// Lets somebody see the rows that are in a scope; the others are not there meanwhile. The batch holds rows of
     /// many callers, and a user's tokens come with the user.
     pub(super) fn seen_by<R>(&mut self, scope: &Scope, look: impl FnOnce(&mut Self) -> R) -> R {

@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0007.sql"),
     include_str!("schema/0008.sql"),
 ];
 
@@ -88,9 +89,10 @@ pub(super) fn prepare_writer(
     // The writer does that itself, where a failure of the disk is seen.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // In the form that it was written for.
+    journal::recover(connection)?;
     let version = version(connection)?;
-    migrate(connection, version)?;
-    journal::recover(connection)
+    migrate(connection, version)
 }
 
 /// Opens a connection that can only read.

@@ -148,7 +148,9 @@ impl Tx<'_> {
         self.write_credential(token, credential)?;
         let mut state = self.connection().prepare_cached(
             "UPDATE main.token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
-             locked_until_ms = NULL WHERE token_id = ?1",
+             locked_until_ms = NULL, clock_offset_ms = 0, clock_rate_ppb = 0, clock_at_ms = NULL, clock_since_ms = NULL,
+             clock_successes = 0, clock_spread_offset = 0, clock_spread_both = 0, clock_spread_rate = 0,
+             clock_frozen = 0, clock_rate_given = 0, pending_factor = NULL, pending_at_ms = NULL WHERE token_id = ?1",
         )?;
         one_row(state.execute((token.0, next_factor as i64))?)?;
         self.touch_token(token)

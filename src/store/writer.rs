@@ -448,9 +448,8 @@ impl State {
         alone: Option<Duration>,
     ) -> Result<(Option<Tail>, Option<SignedHead>), StoreError> {
         let ready = self.memory.begin(&mut self.connection);
-        let transaction = ready.and_then(|()| {
-            Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
-        });
+        let transaction = ready
+            .and_then(|()| Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?));
         let transaction = match transaction {
             Ok(transaction) => transaction,
             Err(error) => {

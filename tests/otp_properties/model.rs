@@ -29,9 +29,9 @@ impl Count {
         if self.failures >= policy.max_failures {
             let mut lock = policy.first_lock;
             for _ in policy.max_failures..self.failures {
-                lock = (lock * 2).min(policy.longest_lock.unwrap());
+                lock = (lock * 2).min(policy.longest_lock);
             }
-            self.until = Some(now + lock.min(policy.longest_lock.unwrap()).as_millis() as i64);
+            self.until = Some(now + lock.min(policy.longest_lock).as_millis() as i64);
         }
     }
 }
@@ -46,7 +46,8 @@ pub(super) struct Token {
     pub(super) pin: Option<String>,
     pub(super) usable: bool,
     pub(super) next: i128,
-    pub(super) drift: i128,
+    /// Milliseconds that the device is ahead.
+    pub(super) offset: i128,
     pub(super) needs_sync: bool,
     pub(super) count: Count,
     /// Text and when it was first typed, oldest first.
@@ -66,7 +67,7 @@ impl Token {
     pub(super) fn centre(&self, now: i64) -> i128 {
         match self.step {
             None => self.next,
-            Some(step) => (server_step(step, now) + self.drift).max(0),
+            Some(step) => ((i128::from(now.max(0)) + self.offset) / i128::from(step * 1000)).max(0),
         }
     }
 
@@ -83,7 +84,8 @@ impl Token {
     fn learn(&mut self, factor: i128, now: i64) {
         self.next = self.next.max(factor + 1);
         if let Some(step) = self.step {
-            self.drift = factor - server_step(step, now);
+            let step = i128::from(step * 1000);
+            self.offset = factor * step + step / 2 - i128::from(now.max(0));
         }
     }
 
@@ -104,10 +106,6 @@ impl Token {
         }
         false
     }
-}
-
-pub(super) fn server_step(step: i64, now: i64) -> i128 {
-    if now < 0 { 0 } else { i128::from(now / 1000 / step) }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -222,6 +222,10 @@ impl Token for Open {
         Ok(())
     }
 
+    fn forget_code(&mut self) {
+        self.unlocked = false;
+    }
+
     fn set_lock_code(&mut self, _: Option<&LockCode>) -> Result<(), Error> {
         Err(Error::Unsupported { what: "set_lock_code", needs: "another device".to_owned() })
     }

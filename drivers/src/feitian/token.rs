@@ -258,6 +258,8 @@ impl Token for FeitianToken {
         Err(unsupported("an access code", "commands that its maker has not published"))
     }
 
+    fn forget_code(&mut self) {}
+
     fn set_lock_code(&mut self, _code: Option<&LockCode>) -> Result<(), Error> {
         Err(unsupported("an access code", "commands that its maker has not published"))
     }

@@ -169,6 +169,10 @@ impl Token for Molto2Token {
         Ok(())
     }
 
+    fn forget_code(&mut self) {
+        self.key = None;
+    }
+
     /// `None` sets the key that tokens are sold with. The new one is in force when ▲ was pressed, which is not seen
     /// here: writing before that costs an attempt, and the key kept.
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {

@@ -211,6 +211,10 @@ impl Token for SecretsToken {
         })
     }
 
+    fn forget_code(&mut self) {
+        self.memory.forget_pin();
+    }
+
     fn unlocks_by_touch(&self) -> bool {
         self.memory.pin_state != PinState::Unset
     }

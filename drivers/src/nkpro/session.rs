@@ -59,7 +59,7 @@ impl Sessions {
         self.user = None;
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.end_admin();
         self.end_user();
     }

@@ -203,6 +203,10 @@ impl Token for NitrokeyToken {
         self.sessions.unlock(&mut self.link, code)
     }
 
+    fn forget_code(&mut self) {
+        self.sessions.end();
+    }
+
     /// Changes the admin PIN. The user PIN cannot be changed here.
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         let code = code.ok_or_else(|| Error::Unsupported {

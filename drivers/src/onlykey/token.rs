@@ -185,6 +185,8 @@ impl Token for OnlyKeyToken {
         Err(on_its_buttons("unlocking by its host"))
     }
 
+    fn forget_code(&mut self) {}
+
     fn set_lock_code(&mut self, _code: Option<&LockCode>) -> Result<(), Error> {
         Err(on_its_buttons("a change of its PIN by its host"))
     }

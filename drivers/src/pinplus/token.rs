@@ -129,6 +129,10 @@ impl Token for PinPlusToken {
         Ok(())
     }
 
+    fn forget_code(&mut self) {
+        self.code = None;
+    }
+
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         if !self.has_pin {
             return Err(no_pin_here());

@@ -156,6 +156,8 @@ impl Token for SingleProfileToken {
         Ok(())
     }
 
+    fn forget_code(&mut self) {}
+
     fn set_lock_code(&mut self, _: Option<&LockCode>) -> Result<(), Error> {
         Err(unsupported("a lock code", "another token; all of these have one key, which is public"))
     }

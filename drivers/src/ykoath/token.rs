@@ -161,6 +161,10 @@ impl Token for OathToken {
         Ok(())
     }
 
+    fn forget_code(&mut self) {
+        self.key = None;
+    }
+
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         if code.is_some_and(|code| code.expose().is_empty()) {
             return Err(invalid("code", "it is empty; no code at all removes it"));

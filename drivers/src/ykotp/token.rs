@@ -266,6 +266,10 @@ impl Token for OtpToken {
         Ok(())
     }
 
+    fn forget_code(&mut self) {
+        self.codes = [None, None];
+    }
+
     fn set_lock_code(&mut self, code: Option<&LockCode>) -> Result<(), Error> {
         let code = match code {
             None => None,

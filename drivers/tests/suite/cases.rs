@@ -344,6 +344,9 @@ fn without_its_code_it_changes_nothing(subject: &Subject<'_>) {
     token.unlock(&LockCode::new(code)).unwrap();
     program(&mut *token, slot, &config(&can, kind));
     assert!(subject.stored(slot).is_some());
+    token.forget_code();
+    let failure = refused(token.program(slot, &other_config(&can, kind), &Unattended));
+    assert!(matches!(failure.source, Error::Locked), "a code is kept that was to be forgotten: {failure}");
     // Nobody else got in by that.
     drop(token);
     let failure = refused(subject.open().program(slot, &config(&can, kind), &Unattended));

@@ -104,7 +104,8 @@ fn totp_is_accepted_two_steps_either_side_and_never_at_or_below_the_floor() {
         assert_eq!(accepted, fits, "floor {floor}, step {step}, now {now}");
         let drift_steps = if fits { step.cast_signed() - now.cast_signed() } else { 0 };
         let next = if fits { step + 1 } else { floor };
-        assert_eq!(subject.candidates[0].factor, FactorState { next, drift_steps, needs_sync: false });
+        let factor = subject.candidates[0].factor;
+        assert_eq!((factor.next, factor.clock.drift_steps, factor.needs_sync), (next, drift_steps, false));
     }
 }
 
@@ -112,13 +113,11 @@ fn totp_is_accepted_two_steps_either_side_and_never_at_or_below_the_floor() {
 fn the_window_follows_a_device_whose_clock_runs_ahead() {
     let now = TimeStep::SECONDS_30.step_at(NOW);
     let mut subject = subject(vec![totp(0)]);
-    subject.candidates[0].factor.drift_steps = 50;
+    subject.candidates[0].factor.clock.set_offset(50 * 30_000, NOW);
     let typed = code(&subject.candidates[0], now + 52);
     assert_eq!(type_in(&mut subject, &typed), ACCEPTED(now + 52));
-    assert_eq!(
-        subject.candidates[0].factor,
-        FactorState { next: now + 53, drift_steps: 52, needs_sync: false }
-    );
+    let factor = subject.candidates[0].factor;
+    assert_eq!((factor.next, factor.clock.drift_steps), (now + 53, 52));
 }
 
 #[test]
@@ -315,7 +314,7 @@ fn a_credential_that_waits_for_a_resync_accepts_nothing_and_spends_nothing() {
     waiting.factor.needs_sync = true;
     let mut subject = subject(vec![waiting]);
     assert_eq!(type_in(&mut subject, "755224"), Verdict::Rejected(Rejection::NeedsSync));
-    assert_eq!(subject.candidates[0].factor, FactorState { next: 0, drift_steps: 0, needs_sync: true });
+    assert_eq!(subject.candidates[0].factor, FactorState { needs_sync: true, ..FactorState::default() });
     assert_eq!(failures(&subject), (Some(1), Some(1), vec![0]));
     assert_eq!(type_in(&mut subject, "755224"), Verdict::Rejected(Rejection::Repeated));
 }

@@ -9,17 +9,22 @@ use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
 use crate::service::named;
+use crate::service::pin::NewPin;
 use crate::service::verify::{self, Answer, Question};
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
-    let Verify { user, token, credential, source, wanted } = params;
+    let Verify { user, token, credential, new_pin, source, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
     check_source(source.as_deref())?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
     let (user, token) = named::find(&cx.app.store, user, token).await?;
+    let new_pin = match new_pin {
+        Some(text) => Some(NewPin::of(&cx.app.store, user.flatten().map(UserId), text).await?),
+        None => None,
+    };
     let question = Question {
         // Who does not exist is asked for all the same: the work and the answer are those of a wrong passcode.
         unknown: user == Some(None) || token == Some(None),
@@ -27,9 +32,12 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         token: token.flatten().map(TokenId),
         source,
         typed: credential.otp,
+        new_pin,
     };
     match verify::verify(&cx.app.store, &cx.app.rules, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
+        Answer::PinChangeDue => Ok(Reply::PinChangeDue),
+        Answer::NewPinRefused(error) => Err(error),
         Answer::Accepted { .. } if wanted.is_empty() => Ok(Reply::Accepted(None)),
         Answer::Accepted { token, .. } => {
             let shown = cx

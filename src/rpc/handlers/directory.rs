@@ -1,9 +1,9 @@
 //! Domains, users, products, repositories.
 
 use super::super::params::{
-    Create, DomainAttrs, DomainDelete, DomainGet, DomainSet, ProductAttrs, ProductDelete, ProductGet,
-    ProductSet, RepositoryAttrs, RepositoryDelete, RepositoryGet, RepositorySet, SearchParams, UserAttrs,
-    UserDelete, UserGet, UserSet,
+    Create, DomainAttrs, DomainDelete, DomainGet, DomainSet, ProductAttrs, ProductClocks, ProductDelete,
+    ProductGet, ProductSet, RepositoryAttrs, RepositoryDelete, RepositoryGet, RepositorySet, SearchParams,
+    UserAttrs, UserDelete, UserGet, UserSet,
 };
 use super::super::{Context, Reply};
 use super::{get, search};
@@ -15,7 +15,7 @@ use crate::otp::passcode::Digits;
 use crate::otp::totp::TimeStep;
 use crate::service::error::Error;
 use crate::service::set::{self, RepositoryChange};
-use crate::service::{create, delete};
+use crate::service::{clock, create, delete};
 use crate::store::catalogue::{NewProduct, ProductChanges};
 use crate::store::directory::{DomainChanges, NewDomain, NewUser, UserChanges};
 use crate::store::objects;
@@ -128,6 +128,10 @@ pub(in crate::rpc) async fn delete_user(cx: Context, params: UserDelete) -> Resu
 
 pub(in crate::rpc) async fn get_product(cx: Context, params: ProductGet) -> Result<Reply, Error> {
     get(cx, &objects::PRODUCT, params.which()?).await
+}
+
+pub(in crate::rpc) async fn product_clocks(cx: Context, params: ProductClocks) -> Result<Reply, Error> {
+    Ok(Reply::Result(clock::survey(&cx.app.store, params.product).await?))
 }
 
 pub(in crate::rpc) async fn delete_product(cx: Context, params: ProductDelete) -> Result<Reply, Error> {

@@ -3,15 +3,16 @@
 use zeroize::Zeroizing;
 
 use super::super::params::{
-    BatchAssign, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs, TokenChangePin,
-    TokenCredential, TokenDelete, TokenDownload, TokenGet, TokenLost, TokenOnly, TokenReset, TokenSet,
-    TokenSetPin, TokenSync, either,
+    BatchAssign, ClockAttrs, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs,
+    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenGet, TokenLost, TokenOnly, TokenReset,
+    TokenSet, TokenSetClock, TokenSetPin, TokenSync, either,
 };
 use super::super::{Context, Reply};
 use super::check_source;
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::assign::Grant;
+use crate::service::clock::{self, ClockChange};
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
 use crate::service::export::{self, Whose};
@@ -91,7 +92,20 @@ pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply
         // One more than there may be tells as well as a million that there are too many.
         params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
     let request = SyncRequest { token, user, source: params.source, passcodes };
-    sync::sync(&cx.app.store, &cx.app.rules.policy, &cx.caller, request).await?;
+    sync::sync(&cx.app.store, &cx.caller, request).await?;
+    Ok(Reply::Done)
+}
+
+pub(in crate::rpc) async fn clock(cx: Context, params: TokenOnly) -> Result<Reply, Error> {
+    let now = cx.app.clock.now();
+    Ok(Reply::Result(clock::show(&cx.app.store, params.which()?, now).await?))
+}
+
+pub(in crate::rpc) async fn set_clock(cx: Context, params: TokenSetClock) -> Result<Reply, Error> {
+    let (token, _) = both(&cx, params.token, None).await?;
+    let ClockAttrs { reset, offset_seconds, rate_ppm, frozen } = params.attrs;
+    let change = ClockChange { forget: reset, offset_seconds, rate_ppm, frozen };
+    clock::set(&cx.app.store, &cx.caller, token, change).await?;
     Ok(Reply::Done)
 }
 
@@ -126,7 +140,7 @@ pub(in crate::rpc) async fn change_pin(cx: Context, params: TokenChangePin) -> R
     check_source(source.as_deref())?;
     let (token, user) = token_and_user(&cx, token, user).await?;
     let change = PinChange { token, user, source, old: attrs.old_pin, new: attrs.pin };
-    pin::change(&cx.app.store, &cx.app.rules.policy, &cx.caller, change).await?;
+    pin::change(&cx.app.store, &cx.caller, change).await?;
     Ok(Reply::Done)
 }
 

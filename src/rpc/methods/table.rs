@@ -6,14 +6,16 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, token};
+use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, policy, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
 use crate::model::role::Permission;
 use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
+use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
+use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
 use crate::service::shown::{
     ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
 };
@@ -124,6 +126,11 @@ methods! {
     {"match": [["manufacturerCode", "=", "GG"]], "return": ["id", "name"]} =>
     {"total": 1, "rows": [{"id": "p2", "name": "Google Authenticator"}]}
 
+    "product/clocks", TokenRead, directory::product_clocks, ProductClocks => typed_result::<ClocksShown>();
+    "Reports how the clocks of a product's tokens run, and which batches and tokens leave the curve." [ProductNotFound]
+    {"product": {"manufacturerCode": "DN", "productCode": "MT"}} =>
+    {"tokens": 0, "ratePpm": null, "spreadPpm": null, "batches": [], "leaving": []}
+
     "product/delete", CatalogueWrite, directory::delete_product, ProductDelete => Empty;
     "Deletes a product that has no tokens." [ProductNotFound, InUse]
     {"product": {"manufacturerCode": "EX", "productCode": "OLD"}} => {}
@@ -181,12 +188,24 @@ methods! {
     {"token": {"serial": "10000003"}} => {}
 
     "token/reset", TokenWrite, token::reset, TokenReset => Empty;
-    "Clears failures, lock and drift of a token." [TokenNotFound]
+    "Clears failures, lock, drift and half a resync of a token." [TokenNotFound]
     {"token": {"serial": "10000004"}, "attrs": {"counter": 5}} => {}
 
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
     "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
+
+    "token/clock", TokenRead, token::clock, TokenOnly => typed_result::<ClockShown>();
+    "Shows what is known of the clock of a TOTP token." [TokenNotFound, NoSecret]
+    {"token": {"serial": "APP-1"}} =>
+    {
+        "offsetSeconds": 0.0, "ratePpm": 0.0, "rateUncertaintyPpm": 20.0, "rateCounts": false, "rateGiven": false,
+        "successes": 0, "since": null, "lastLearned": null, "frozen": false, "windowSteps": 2
+    }
+
+    "token/setClock", TokenWrite, token::set_clock, TokenSetClock => Empty;
+    "Sets, freezes or forgets what is known of the clock of a TOTP token." [TokenNotFound, NoSecret]
+    {"token": {"serial": "APP-1"}, "attrs": {"offsetSeconds": -75.5, "ratePpm": 12.5, "frozen": true}} => {}
 
     "token/import", TokenWrite, token::import, Create<ImportAttrs> => Rows(&TOKEN);
     "Imports tokens with their secrets from a file: all or none." [ProductNotFound, RepositoryNotFound, Exists, ImportRefused]
@@ -318,7 +337,7 @@ methods! {
     {"token": {"serial": "10000017"}, "user": {"domain.name": "example.com", "loginName": "jane.doe"}} => {}
 
     "auth/verify", Verify, auth::verify, Verify => Verdict;
-    "Tells whether a passcode (with the PIN) is right, and spends it." [IncorrectCredentials]
+    "Tells whether a passcode (with the PIN) is right, and spends it; can change the PIN as well." [IncorrectCredentials]
     {
         "user": {"domain.name": "example.com", "loginName": "john.smith"},
         "credential": {"otp": "1234755224"},
@@ -419,6 +438,36 @@ methods! {
         "slot": "fobd:87654321", "token": {"id": "t22", "serial": "87654321"}, "error": null, "operator": "admin",
         "dateCreated": "2026-01-01T00:00:00Z", "lastUpdated": "2026-01-01T00:00:00Z"
     }
+
+    "policy/get", TokenRead, policy::get, PolicyGet => typed_result::<PolicyShown>();
+    "Shows what verification is run with, for the server, a product or a token." [ProductNotFound, TokenNotFound]
+    {"product": {"manufacturerCode": "EX", "productCode": "CARD"}, "version": 1} =>
+    {
+        "version": 1, "level": "product", "own": {}, "changed": null,
+        "settings": {
+            "hotpLookAhead": 10, "hotpLookAheadWithoutPin": 5, "hotpSyncWindow": 1000, "totpAccept": 2,
+            "totpCheck": 10, "totpSyncWindow": 120, "autoResync": false, "autoResyncWithin": 300,
+            "clockModel": true, "maxFailures": 10, "firstLock": 60, "longestLock": 3600, "permanentLockAfter": 0,
+            "repeatWindow": 60, "spendOnWrongPin": true, "pinMinLength": 4, "pinMaxLength": 64, "pinClasses": 1,
+            "pinMaxRepeated": 0, "pinMaxSequential": 0, "pinMayBeLoginName": false, "pinLifetimeDays": 0,
+            "pinPlacement": "prefix"
+        }
+    }
+
+    "policy/set", PolicyWrite, policy::set, PolicySet => typed_result::<PolicyMade>();
+    "Changes settings of verification, for the server, a product or a token; makes a new version." [ProductNotFound, TokenNotFound]
+    {
+        "product": {"manufacturerCode": "EX", "productCode": "CARD"},
+        "attrs": {"autoResync": true, "totpAccept": 1}
+    } => {"version": 2}
+
+    "policy/search", TokenRead, policy::search, PolicySearch => typed_result::<PolicyVersions>();
+    "Lists the versions of a policy, newest first." [ProductNotFound, TokenNotFound]
+    {"product": {"manufacturerCode": "EX", "productCode": "CARD"}} =>
+    {"total": 1, "rows": [{
+        "version": 2, "own": {"totpAccept": 1, "autoResync": true}, "operator": "admin",
+        "dateCreated": "2026-01-01T00:00:00Z"
+    }]}
 
     "operator/create", OperatorManage, operator::create, Create<OperatorAttrs> => Made(&OPERATOR);
     "Makes an operator: a person or a program that may call the API." [Exists, DomainNotFound, RepositoryNotFound]

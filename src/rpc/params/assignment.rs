@@ -77,9 +77,9 @@ pub(in crate::rpc) struct AssignmentChangeAttrs {
     pub(in crate::rpc) expires: Option<Option<String>>,
     /// Accepted passcodes it is good for, 0 for no limit; counting starts afresh.
     pub(in crate::rpc) usage_limit: Option<u32>,
-    /// Whether the user is to change the PIN: told, not enforced.
+    /// Whether the PIN must be changed before the next login.
     pub(in crate::rpc) must_change_pin: Option<bool>,
-    /// Kept as it is set; PINs have no age.
+    /// Whether the PIN is left out where policy lets PINs age.
     pub(in crate::rpc) pin_never_expires: Option<bool>,
 }
 

@@ -33,6 +33,10 @@ pub(in crate::rpc) struct Verify {
     pub(in crate::rpc) token: Option<Selector>,
     /// What was typed.
     pub(in crate::rpc) credential: VerifyCredential,
+    /// The PIN that takes the place of the one that was typed, if both it and the passcode are right.
+    #[serde(rename = "newPin")]
+    #[schemars(with = "Option<Secret>")]
+    pub(in crate::rpc) new_pin: Option<SecretText>,
     /// Address of the client that asks, 1 to 64 bytes: its failures count together.
     pub(in crate::rpc) source: Option<String>,
     #[serde(default, rename = "return")]

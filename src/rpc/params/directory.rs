@@ -150,3 +150,11 @@ pub(in crate::rpc) struct RepositoryChangeAttrs {
     #[serde(default, deserialize_with = "nullable")]
     pub(in crate::rpc) parent: Option<Option<Selector>>,
 }
+
+/// `product/clocks`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct ProductClocks {
+    /// The product.
+    pub(in crate::rpc) product: Selector,
+}

@@ -189,6 +189,29 @@ pub(in crate::rpc) struct ResetAttrs {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct TokenSetClock {
+    /// The token.
+    pub(in crate::rpc) token: Selector,
+    /// What to set; what is absent stays.
+    pub(in crate::rpc) attrs: ClockAttrs,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::rpc) struct ClockAttrs {
+    /// Whether to forget all that is known first.
+    #[serde(default)]
+    pub(in crate::rpc) reset: bool,
+    /// How far the token is ahead of the server now, in seconds; at most ten years either way.
+    pub(in crate::rpc) offset_seconds: Option<f64>,
+    /// How much it gains, in parts per million, from -100 to 100. It counts at once.
+    pub(in crate::rpc) rate_ppm: Option<f64>,
+    /// Whether it learns nothing more.
+    pub(in crate::rpc) frozen: Option<bool>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::rpc) struct TokenSync {
     /// The token.
     pub(in crate::rpc) token: Selector,

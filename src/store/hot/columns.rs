@@ -7,7 +7,8 @@
 use super::super::StoreError;
 use super::{TokenRow, UserRow};
 use crate::model::id::{TokenId, UserId};
-use crate::otp::factor::FactorState;
+use crate::otp::clock_model::{ClockState, Spread};
+use crate::otp::factor::{FactorState, Pending};
 use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 
@@ -37,10 +38,36 @@ pub(super) const USERS: Table =
 pub(super) const TOKENS: Table = Table {
     name: "token_states",
     key: "token_id",
-    columns: &["next_factor", "drift_steps", "needs_sync", "failures", "locked_until_ms"],
+    columns: &[
+        "next_factor",
+        "needs_sync",
+        "drift_steps",
+        "clock_offset_ms",
+        "clock_rate_ppb",
+        "clock_at_ms",
+        "clock_since_ms",
+        "clock_successes",
+        "clock_spread_offset",
+        "clock_spread_both",
+        "clock_spread_rate",
+        "clock_frozen",
+        "clock_rate_given",
+        "pending_factor",
+        "pending_at_ms",
+        "failures",
+        "locked_until_ms",
+    ],
 };
 pub(super) const SOURCES: Table =
     Table { name: "source_states", key: "source", columns: &["failures", "locked_until_ms"] };
+
+/// How many of those of a token are its factor; the others are its throttle.
+pub(super) const FACTOR: usize = TOKENS.columns.len() - USERS.columns.len();
+
+/// The columns of a factor, for statements where `s` is `token_states`.
+pub(in crate::store) const FACTOR_COLUMNS: &str = "s.next_factor, s.needs_sync, s.drift_steps, s.clock_offset_ms,
+    s.clock_rate_ppb, s.clock_at_ms, s.clock_since_ms, s.clock_successes, s.clock_spread_offset, s.clock_spread_both,
+    s.clock_spread_rate, s.clock_frozen, s.clock_rate_given, s.pending_factor, s.pending_at_ms";
 
 /// Columns of a user or a source.
 pub(super) type Throttled = [Option<i64>; USERS.columns.len()];
@@ -67,12 +94,25 @@ pub(super) fn of_user(row: &UserRow) -> Throttled {
 }
 
 pub(super) fn of_token(row: &TokenRow) -> Moving {
-    let factor = &row.factor;
+    let FactorState { next, clock, pending, needs_sync } = row.factor;
+    let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
     let [failures, locked] = of_throttle(&row.throttle);
     [
-        Some(factor.next as i64),
-        Some(factor.drift_steps),
-        Some(factor.needs_sync.into()),
+        Some(next as i64),
+        Some(needs_sync.into()),
+        Some(clock.drift_steps),
+        Some(clock.offset_ms),
+        Some(clock.rate_ppb.into()),
+        millis(clock.at),
+        millis(clock.since),
+        Some(clock.successes.into()),
+        Some(clock.spread.offset),
+        Some(clock.spread.both),
+        Some(clock.spread.rate),
+        Some(clock.frozen.into()),
+        Some(clock.rate_given.into()),
+        pending.map(|first| first.factor as i64),
+        millis(pending.map(|first| first.at)),
         failures,
         locked,
     ]
@@ -85,11 +125,50 @@ pub(super) fn throttle(columns: &[Option<i64>]) -> Result<Throttle, StoreError> 
 }
 
 pub(super) fn token(columns: &Moving) -> Result<(FactorState, Throttle), StoreError> {
-    let [Some(next), Some(drift_steps), Some(needs_sync), failures, locked] = *columns else {
+    let (factor, rest) = columns.split_at(FACTOR);
+    Ok((self::factor(factor)?, throttle(rest)?))
+}
+
+/// A factor from its columns.
+pub(super) fn factor(columns: &[Option<i64>]) -> Result<FactorState, StoreError> {
+    let [
+        Some(next),
+        Some(needs_sync),
+        Some(drift_steps),
+        Some(offset_ms),
+        Some(rate_ppb),
+        at,
+        since,
+        Some(successes),
+        Some(offset),
+        Some(both),
+        Some(rate),
+        Some(frozen),
+        Some(rate_given),
+        pending,
+        pending_at,
+    ] = *columns
+    else {
         return Err(unreadable("token_states"));
     };
-    let factor = FactorState { next: next as u64, drift_steps, needs_sync: needs_sync != 0 };
-    Ok((factor, throttle(&[failures, locked])?))
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    let pending = pending.zip(time(pending_at));
+    Ok(FactorState {
+        next: next as u64,
+        needs_sync: needs_sync != 0,
+        clock: ClockState {
+            drift_steps,
+            offset_ms,
+            rate_ppb: i32::try_from(rate_ppb).map_err(|_| unreadable("token_states.clock_rate_ppb"))?,
+            at: time(at),
+            since: time(since),
+            successes: u32::try_from(successes).map_err(|_| unreadable("token_states.clock_successes"))?,
+            spread: Spread { offset, both, rate },
+            frozen: frozen != 0,
+            rate_given: rate_given != 0,
+        },
+        pending: pending.map(|(factor, at)| Pending { factor: factor as u64, at }),
+    })
 }
 
 pub(super) const fn unreadable(place: &'static str) -> StoreError {
@@ -187,16 +266,38 @@ mod tests {
     fn states_come_back() {
         let throttle_of = Throttle { failures: 3, locked_until: Some(Timestamp::from_millis(5)) };
         assert_eq!(throttle(&of_throttle(&throttle_of)).unwrap(), throttle_of);
-        let factor = FactorState { next: u64::MAX, drift_steps: -7, needs_sync: true };
-        let row = TokenRow {
-            repository: crate::model::id::RepositoryId(1),
-            status: crate::model::status::TokenStatus::Active,
-            credential: None,
-            factor,
-            throttle: throttle_of,
+        let clock = ClockState {
+            drift_steps: -7,
+            offset_ms: -210_000,
+            rate_ppb: i32::MIN,
+            at: Some(Timestamp::from_millis(1)),
+            since: Some(Timestamp::from_millis(2)),
+            successes: u32::MAX,
+            spread: Spread { offset: 3, both: i64::MIN, rate: 5 },
+            frozen: true,
+            rate_given: true,
         };
-        let bytes = encode(&of_token(&row));
-        let columns: Moving = decode(&bytes).unwrap().try_into().unwrap();
-        assert_eq!(token(&columns).unwrap(), (factor, throttle_of));
+        let pending = Some(Pending { factor: u64::MAX, at: Timestamp::from_millis(6) });
+        let factor = FactorState { next: u64::MAX, clock, pending, needs_sync: true };
+        for factor in [factor, FactorState::default()] {
+            let row = TokenRow {
+                repository: crate::model::id::RepositoryId(1),
+                product: crate::model::id::ProductId(1),
+                status: crate::model::status::TokenStatus::Active,
+                credential: None,
+                factor,
+                throttle: throttle_of,
+            };
+            let bytes = encode(&of_token(&row));
+            let columns: Moving = decode(&bytes).unwrap().try_into().unwrap();
+            assert_eq!(token(&columns).unwrap(), (factor, throttle_of));
+        }
+    }
+
+    #[test]
+    fn the_columns_of_a_factor_are_the_first_ones_of_a_token() {
+        let named: Vec<&str> =
+            FACTOR_COLUMNS.split(',').map(|name| name.trim().trim_start_matches("s.")).collect();
+        assert_eq!(named, TOKENS.columns[..FACTOR]);
     }
 }

@@ -119,6 +119,10 @@ pub(super) fn drop_until(connection: &Connection, sequence: i64) -> Result<(), S
 /// [`StoreError::Unreadable`] if the log is damaged: nothing is changed then.
 pub(in crate::store) fn recover(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Files of older programs have no log.
+    if !transaction.table_exists(Some("main"), "decision_log")? {
+        return Ok(());
+    }
     let mut moves = Moves::new();
     {
         let mut select =
@@ -170,8 +174,9 @@ mod tests {
     #[test]
     fn what_is_cut_off_or_of_another_form_is_refused() {
         let bytes = encode(&moves());
-        let complete: Vec<usize> =
-            (1..bytes.len()).filter(|length| decode(&bytes[..*length], &mut Moves::new()).is_some()).collect();
+        let complete: Vec<usize> = (1..bytes.len())
+            .filter(|length| decode(&bytes[..*length], &mut Moves::new()).is_some())
+            .collect();
         // Between two moves a row could end; the digest tells that it did not.
         assert_eq!(complete.len(), moves().len(), "{complete:?}");
         assert_eq!(decode(&[2], &mut Moves::new()), None);

@@ -7,11 +7,12 @@ use super::super::StoreError;
 use super::super::sealing::Vault;
 use super::columns::{self, SOURCES, TOKENS, Table, USERS};
 use super::{
-    AssignmentRow, TokenRow, UserRow, credential_place, read_parameters, read_text, unseal_secret,
+    AssignmentRow, TokenRow, UserRow, credential_place, read_parameters, read_text, unreadable, unseal_secret,
 };
-use crate::model::id::{AssignmentId, DomainId, RepositoryId, TokenId, UserId};
+use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
 use crate::model::status::{AssignmentStatus, TokenStatus, UserStatus};
 use crate::otp::credential::Credential;
+use crate::otp::factor::FactorState;
 use crate::otp::pin::PinRecord;
 use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
@@ -20,7 +21,8 @@ macro_rules! assignments_by {
     ($column:literal) => {
         concat!(
             "SELECT id, token_id, user_id, status, priority, pin_salt, pin_mac, starts_ms, expires_ms, usage_limit,
-             used FROM assignments WHERE ",
+             used, must_change_pin, pin_never_expires, coalesce(last_change_pin_ms, created_ms)
+             FROM assignments WHERE ",
             $column,
             " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)) ORDER BY id"
         )
@@ -50,7 +52,7 @@ impl Default for Loader {
                 moving(&USERS)
             ),
             token: format!(
-                "SELECT {}, t.status, t.repository_id, c.secret, c.kind, c.hash, c.digits, c.time_step_seconds
+                "SELECT {}, t.status, t.repository_id, c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.product_id
                  FROM tokens t JOIN main.token_states s ON s.token_id = t.id
                  LEFT JOIN credentials c ON c.token_id = t.id WHERE t.id = ?1",
                 moving(&TOKENS)
@@ -69,7 +71,7 @@ impl Loader {
         Ok(Some(UserRow {
             domain: DomainId(row.get(first + 1)?),
             status: read_text(row, first, UserStatus::parse)?,
-            throttle: columns::throttle(&numbers::<{ USERS.columns.len() }>(row)?)?,
+            throttle: columns::throttle(&numbers::<{ USERS.columns.len() }>(row, 0)?)?,
         }))
     }
 
@@ -82,7 +84,7 @@ impl Loader {
         let mut select = connection.prepare_cached(&self.token)?;
         let mut rows = select.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let (factor, throttle) = columns::token(&numbers::<{ TOKENS.columns.len() }>(row)?)?;
+        let (factor, throttle) = columns::token(&numbers::<{ TOKENS.columns.len() }>(row, 0)?)?;
         let first = TOKENS.columns.len();
         let credential = match row.get::<_, Option<Vec<u8>>>(first + 2)? {
             Some(sealed) => match unseal_secret(vault, credential_place(id), &sealed) {
@@ -96,15 +98,15 @@ impl Loader {
             None => None,
         };
         let status = read_text(row, first, TokenStatus::parse)?;
-        let repository = RepositoryId(row.get(first + 1)?);
-        Ok(Some(TokenRow { repository, status, credential, factor, throttle }))
+        let (repository, product) = (RepositoryId(row.get(first + 1)?), ProductId(row.get(first + 7)?));
+        Ok(Some(TokenRow { repository, product, status, credential, factor, throttle }))
     }
 
     pub(super) fn source(&self, connection: &Connection, name: &str) -> Result<Throttle, StoreError> {
         let mut select = connection.prepare_cached(&self.source)?;
         let mut rows = select.query([name])?;
         match rows.next()? {
-            Some(row) => columns::throttle(&numbers::<{ SOURCES.columns.len() }>(row)?),
+            Some(row) => columns::throttle(&numbers::<{ SOURCES.columns.len() }>(row, 0)?),
             None => Ok(Throttle::default()),
         }
     }
@@ -159,13 +161,18 @@ pub(super) enum Of {
     Token(TokenId),
 }
 
-/// The first columns of a row, which move.
-fn numbers<const N: usize>(row: &Row<'_>) -> Result<[Option<i64>; N], StoreError> {
+/// Columns of a row, from this one on, which move.
+fn numbers<const N: usize>(row: &Row<'_>, first: usize) -> rusqlite::Result<[Option<i64>; N]> {
     let mut columns = [None; N];
-    for (number, column) in columns.iter_mut().enumerate() {
+    for (column, number) in columns.iter_mut().zip(first..) {
         *column = row.get(number)?;
     }
     Ok(columns)
+}
+
+/// Reads a factor from the columns that [`super::FACTOR_COLUMNS`] names.
+pub(in crate::store) fn read_factor(row: &Row<'_>, first: usize) -> rusqlite::Result<FactorState> {
+    columns::factor(&numbers::<{ columns::FACTOR }>(row, first)?).map_err(|_| unreadable(first))
 }
 
 fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentRow)> {
@@ -186,7 +193,9 @@ fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentR
             expires: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
             usage_limit: row.get(9)?,
             used: row.get(10)?,
+            must_change_pin: row.get(11)?,
+            pin_never_expires: row.get(12)?,
+            pin_since: Timestamp::from_millis(row.get(13)?),
         },
     ))
 }
-

@@ -17,6 +17,7 @@ use rusqlite::Connection;
 
 use super::super::StoreError;
 use super::super::names::Names;
+use super::super::policies::{self, Policies};
 use super::super::sealing::Vault;
 use super::cache::Cache;
 use super::columns::{self, Key, Moving, Throttled};
@@ -60,6 +61,8 @@ pub(in crate::store) struct Memory {
     cache: Cache,
     /// What was typed in the last minute, per assignment (or token without one, as a negative id).
     repeats: HashMap<i64, Repeats>,
+    /// The policies that are in force; none until they are read.
+    policies: Option<Arc<Policies>>,
     /// At this many, memories that are too old to matter are thrown away.
     tidy_at: usize,
     /// Whose state has moved in this commit, or was settled in it.
@@ -118,6 +121,7 @@ impl Memory {
             loader: Loader::default(),
             cache: Cache::default(),
             repeats: HashMap::new(),
+            policies: None,
             tidy_at: 0,
             moved: BTreeSet::new(),
             moves: Moves::new(),
@@ -147,6 +151,7 @@ impl Memory {
     /// The commit failed: nothing of it stands, and nothing that was remembered counts.
     pub(in crate::store) fn forget(&mut self) {
         self.failed = true;
+        self.policies = None;
         self.cache = Cache::default();
         self.repeats = HashMap::new();
         self.renamed = false;
@@ -191,11 +196,16 @@ impl Memory {
     }
 
     fn take(&mut self, connection: &Connection, vault: &Vault, keys: &Keys) -> Result<Rows, StoreError> {
-        let mut rows = Rows { repeats: std::mem::take(&mut self.repeats), ..Rows::default() };
+        let policies = match &self.policies {
+            Some(policies) => Arc::clone(policies),
+            None => Arc::clone(self.policies.insert(Arc::new(policies::load(connection)?))),
+        };
+        let mut rows = Rows { repeats: std::mem::take(&mut self.repeats), policies, ..Rows::default() };
         for of in [keys.user.map(Of::User), keys.token.map(Of::Token)].into_iter().flatten() {
             self.take_assignments(connection, of, &mut rows)?;
         }
-        let users: BTreeSet<_> = keys.user.into_iter().chain(rows.assignments.values().map(|row| row.user)).collect();
+        let users: BTreeSet<_> =
+            keys.user.into_iter().chain(rows.assignments.values().map(|row| row.user)).collect();
         let tokens: BTreeSet<_> =
             keys.token.into_iter().chain(rows.assignments.values().map(|row| row.token)).collect();
         for id in users {
@@ -221,7 +231,12 @@ impl Memory {
         Ok(rows)
     }
 
-    fn take_assignments(&mut self, connection: &Connection, of: Of, rows: &mut Rows) -> Result<(), StoreError> {
+    fn take_assignments(
+        &mut self,
+        connection: &Connection,
+        of: Of,
+        rows: &mut Rows,
+    ) -> Result<(), StoreError> {
         let known = match of {
             Of::User(user) => self.cache.of_user.take(&user),
             Of::Token(token) => self.cache.of_token.take(&token),
@@ -367,6 +382,7 @@ impl Memory {
         }
         self.renamed |= touched.other || !touched.users.is_empty() || !touched.tokens.is_empty();
         if touched.other {
+            self.policies = None;
             self.cache = Cache::default();
             return Ok(());
         }

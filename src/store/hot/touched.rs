@@ -32,8 +32,8 @@ impl Touched {
         let new = action == Action::SQLITE_INSERT;
         match table {
             // Nothing of decisions is read from these.
-            "audit" | "audit_heads" | "audit_nodes" | "audit_cuts" | "decision_log" | "jobs" | "operators"
-            | "clients" => {}
+            "audit" | "audit_heads" | "audit_nodes" | "audit_cuts" | "decision_log" | "jobs"
+            | "operators" | "clients" | "agents" | "preauth_tokens" | "server_clock" => {}
             // Numbers are given once: of a new row nothing can be known.
             "users" | "tokens" | "user_states" | "token_states" if new => {}
             "users" => _ = self.users.insert(UserId(row)),

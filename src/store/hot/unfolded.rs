@@ -27,12 +27,7 @@ pub(in crate::store) struct Unfolded {
 impl Default for Unfolded {
     fn default() -> Self {
         let text = |table: &Table| text(table, table.columns);
-        Self {
-            states: Mutex::default(),
-            users: text(&USERS),
-            tokens: text(&TOKENS),
-            sources: text(&SOURCES),
-        }
+        Self { states: Mutex::default(), users: text(&USERS), tokens: text(&TOKENS), sources: text(&SOURCES) }
     }
 }
 

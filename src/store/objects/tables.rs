@@ -381,13 +381,13 @@ pub static ASSIGNMENT: Object = Object {
             "mustChangePin",
             "{}.must_change_pin",
             Kind::Bool,
-            "Whether the user is to change the PIN: told, not enforced.",
+            "Whether the PIN must be changed before the next login.",
         ),
         attribute(
             "pinNeverExpires",
             "{}.pin_never_expires",
             Kind::Bool,
-            "Kept as it is set; PINs have no age.",
+            "Whether the PIN is left out where policy lets PINs age.",
         ),
         attribute(
             "lastChangePin",

@@ -197,7 +197,13 @@ fn verify(memory: &mut Memory, connection: &Connection, vault: &Vault, number: i
 }
 
 /// A change by other means, as the writer runs one.
-fn change(memory: &mut Memory, connection: &Connection, vault: &Vault, keep: bool, work: impl FnOnce(&Tx<'_>)) {
+fn change(
+    memory: &mut Memory,
+    connection: &Connection,
+    vault: &Vault,
+    keep: bool,
+    work: impl FnOnce(&Tx<'_>),
+) {
     connection.execute_batch("SAVEPOINT work").unwrap();
     let tx = Tx::new(connection, vault, NOW, &scope::ALL, memory.unfolded());
     work(&tx);
@@ -247,7 +253,8 @@ fn whatever_is_done_a_crash_and_a_reader_find_what_stood_after_the_last_commit()
                         // A new secret begins where it is told to, whatever the log says of the old one.
                         let start = random(&mut dice) % 1000;
                         change(memory, connection, vault, true, |tx| {
-                            let (credential, seen) = tx.reader().credential_of(TokenId(number)).unwrap().unwrap();
+                            let (credential, seen) =
+                                tx.reader().credential_of(TokenId(number)).unwrap().unwrap();
                             assert_eq!(seen, counter, "a change sees what decisions have moved");
                             tx.put_credential(TokenId(number), &credential, start).unwrap();
                         });
@@ -257,7 +264,10 @@ fn whatever_is_done_a_crash_and_a_reader_find_what_stood_after_the_last_commit()
                         tx.change_token(TokenId(number), &TokenChanges::default()).unwrap();
                     }),
                     right @ 3..6 => {
-                        assert_eq!(verify(memory, connection, vault, number, right > 3), next[place].0 + u64::from(right > 3));
+                        assert_eq!(
+                            verify(memory, connection, vault, number, right > 3),
+                            next[place].0 + u64::from(right > 3)
+                        );
                         next[place] = if right > 3 { (counter + 1, 0) } else { (counter, failures + 1) };
                     }
                     _ => {
@@ -365,8 +375,9 @@ fn every_table_that_decisions_read_tells_of_its_changes() {
     for statement in Loader::default().statements() {
         bench.connection.prepare(statement).unwrap();
     }
+    policies::load(&bench.connection).unwrap();
     let read = read.lock().unwrap().clone();
-    assert!(read.contains("users") && read.contains("imports"), "{read:?}");
+    assert!(read.contains("users") && read.contains("imports") && read.contains("policies"), "{read:?}");
     for table in read {
         let has_rowid = bench.connection.prepare(&format!("SELECT rowid FROM main.{table}")).is_ok();
         assert!(has_rowid || table == "source_states", "{table}");
