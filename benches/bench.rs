@@ -2,8 +2,8 @@
 //!
 //! A ratio between two figures of one run holds on any machine; a figure alone holds on none. Environment:
 //! - `BENCH_TOKENS` (1000000): tokens in the database. It is filled once and kept under `target/bench-data`.
-//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `import`, `program`,
-//!   `window`, `rate`, `timing`, `start`.
+//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `find`, `import`,
+//!   `program`, `window`, `rate`, `timing`, `start`.
 //!
 //! The exit code says whether every figure with a limit keeps it.
 
@@ -16,6 +16,8 @@
 mod caller;
 #[path = "bench/data.rs"]
 mod data;
+#[path = "bench/find.rs"]
+mod find;
 #[path = "bench/import.rs"]
 mod import;
 #[path = "bench/program.rs"]
@@ -52,13 +54,14 @@ fn main() -> ExitCode {
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let data = Data::prepare(tokens);
     let mut table = Table::start();
-    let parts: [(&str, Part); 8] = [
+    let parts: [(&str, Part); 9] = [
         ("window", window::run),
         ("start", start::run),
         ("rate", rate::run),
         ("timing", timing::run),
         ("search", search::run),
         ("verify", verify::run),
+        ("find", find::run),
         ("import", import::run),
         ("program", program::run),
     ];

@@ -15,6 +15,8 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::find::Searches;
+use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -41,8 +43,14 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// What all verifies share.
     pub rules: verify::Rules,
+    /// Searches by what tokens show: one at a time, and not too often.
+    pub searches: Searches,
     /// Who is logged in.
     pub logins: Arc<Logins>,
+    /// Held while a backup is made.
+    pub backup: Arc<tokio::sync::Mutex<()>>,
+    /// How a change of keys stands.
+    pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
     /// Work that outlives the request that started it.
@@ -83,7 +91,10 @@ impl App {
             events,
             clock,
             rules,
+            searches: Searches::default(),
             logins,
+            backup: Arc::default(),
+            key_change: KeyChange::default(),
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
@@ -91,6 +102,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        key::resume(&app).await?;
         Ok(app)
     }
 

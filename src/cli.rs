@@ -3,13 +3,14 @@
 //! Results go to standard output, as tables for people or, with `--json`, as the result object of the call;
 //! everything else goes to standard error. Passwords, PINs and access codes come from files, standard input or
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
-//! the server spends them at once.
+//! the server spends them at once, and where a fob in somebody's hand is looked for.
 //!
-//! The server's own commands are here too ([`init`], [`serve`], [`bench`]): these work on files and ports, not on the
-//! API, and have none of the client's options.
+//! The server's own commands are here too ([`init`], [`serve`], [`restore`], [`bench`]): these work on files and ports,
+//! not on the API, and have none of the client's options.
 
 mod ask;
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod call;
 pub mod catalogue;
@@ -18,12 +19,15 @@ pub mod device;
 pub mod doctor;
 pub mod error;
 mod events;
+pub mod find;
 pub mod init;
 pub mod job;
+pub mod key;
 pub mod operator;
 mod output;
 #[cfg(test)]
 mod playback;
+pub mod restore;
 pub mod selector;
 pub mod serve;
 mod session;
@@ -108,6 +112,10 @@ pub enum Command {
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
+    /// The keys that seal the database: make, change.
+    Key(Noun<key::KeyCommand>),
+    /// Take a copy of the database, while the server runs.
+    Backup(Verb<backup::BackupArgs>),
     /// Call any method of the API.
     Call(Verb<call::CallArgs>),
 }
@@ -150,6 +158,7 @@ pub fn run(command: &Command) -> ExitCode {
     }
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
+        Command::Key(noun) => noun.command.offline(globals.json, &mut out),
         _ => None,
     };
     let online = || {
@@ -199,6 +208,8 @@ impl Command {
             Self::Client(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
+            Self::Key(noun) => &noun.globals,
+            Self::Backup(verb) => &verb.globals,
             Self::Call(verb) => &verb.globals,
         }
     }
@@ -216,6 +227,8 @@ impl Command {
             Self::Client(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
+            Self::Key(noun) => noun.command.run(session),
+            Self::Backup(verb) => verb.args.run(session),
             Self::Call(verb) => verb.args.run(session),
         }
     }

@@ -18,6 +18,7 @@ pub mod error;
 pub mod key_uri;
 pub mod oath_csv;
 pub mod pskc;
+pub mod seed;
 
 mod limited;
 mod xml;
@@ -159,6 +160,11 @@ pub fn read<R: Read>(input: R, format: Format) -> Records<R> {
         Format::Pskc => Records::Pskc(Box::new(pskc::Records::new(input))),
         Format::Deepnet => Records::Deepnet(Box::new(deepnet::Records::new(input))),
     }
+}
+
+/// Reads a CSV file whose seeds are to be read in another way than as hexadecimal.
+pub fn read_csv_as<R: Read>(input: R, reading: seed::Reading) -> Records<R> {
+    Records::OathCsv(Box::new(oath_csv::Records::read_as(input, reading)))
 }
 
 /// The credentials of a file, in its order.

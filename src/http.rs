@@ -1,6 +1,7 @@
 //! The HTTP surface: routes, who is calling, and limits. What is asked is decided elsewhere.
 
 mod audit;
+mod backup;
 mod caller;
 mod events;
 mod identity;
@@ -52,6 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/das5/rest/{object}/{verb}", post(das5_call))
         .merge(audit::routes())
+        .merge(backup::routes())
         .layer(middleware::from_fn(take_whole_body))
         .layer(middleware::from_fn(refuse_large_bodies))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))

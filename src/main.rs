@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use fobd::cli::{self, bench, init, serve};
+use fobd::cli::{self, bench, init, restore, serve};
 
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
@@ -20,6 +20,7 @@ struct Arguments {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Restore(restore::RestoreArgs),
     /// Measures what this machine can do.
     Bench(bench::BenchArgs),
     #[command(flatten)]
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Client(command) => return cli::run(command),
     };

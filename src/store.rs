@@ -8,6 +8,7 @@
 
 pub mod assignments;
 pub mod audit;
+pub mod backup;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
@@ -22,6 +23,8 @@ pub mod names;
 pub mod objects;
 pub mod operators;
 pub mod policies;
+pub mod restore;
+pub mod rotation;
 mod schema;
 pub mod sealing;
 pub mod tokens;
@@ -213,6 +216,7 @@ struct Opened {
     readers: Arc<Readers>,
     names: Arc<Names>,
     vault: Arc<Vault>,
+    location: Location,
     /// Held as long as the store is open. The system lets go of it when the process ends, however it ends.
     _lock: File,
 }
@@ -277,6 +281,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let path = location.database();
         let lock = lock(location)?;
+        backup::sweep(&location.data_dir);
+        restore::sweep(&location.data_dir);
         let master = MasterKey::load(&location.key_file)?;
         // What SQLite says of a file that it cannot read does not name it.
         let damaged = |error| match error {
@@ -300,7 +306,15 @@ impl Store {
         let writer =
             Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log, memory)?;
         Ok(Self {
-            file: Arc::new(Opened { writer, observer, readers, names, vault, _lock: lock }),
+            file: Arc::new(Opened {
+                writer,
+                observer,
+                readers,
+                names,
+                vault,
+                location: location.clone(),
+                _lock: lock,
+            }),
             scope: Scope::default(),
         })
     }
@@ -335,6 +349,12 @@ impl Store {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.file.writer.waiting() > 0
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.file.location
     }
 
     /// The key under which PINs are kept.
@@ -440,17 +460,21 @@ impl Store {
 
 /// Two servers on one file would each trust a memory that the other one changes.
 fn lock(location: &Location) -> Result<File, StoreError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     if !location.database().exists() {
         return Err(StoreError::NotInitialised(location.database()));
     }
-    let path = location.data_dir.join("fobd.lock");
+    lock_directory(&location.data_dir)
+}
+
+fn lock_directory(data_dir: &Path) -> Result<File, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = data_dir.join("fobd.lock");
     let at = |source| StoreError::File { path: path.clone(), source };
     let file =
         File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(location.data_dir.clone())),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(at(source)),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{self, PinArgs};
 use super::error::{CliError, Outcome};
+use super::find::{FindArgs, SolveArgs};
 use super::output::{self, Column, column};
 use super::selector::{self, Product, User};
 use super::session::{PageArgs, Session, equal, put};
@@ -58,6 +59,8 @@ pub enum TokenCommand {
         /// The repository to put them into.
         #[arg(long, value_name = "NAME")]
         repository: Option<String>,
+        #[command(flatten)]
+        way: WayArgs,
     },
     /// Find a token again that has run away, by consecutive passcodes.
     #[command(after_help = "Example:\n  fobd token sync 10000042 287082 359152")]
@@ -71,6 +74,10 @@ pub enum TokenCommand {
         #[arg(long, value_name = "DOMAIN\\LOGIN")]
         user: Option<User>,
     },
+    /// Find the token that shows a passcode.
+    Find(FindArgs),
+    /// Find out how the seed of an imported token was meant whose passcodes do not fit.
+    Solve(SolveArgs),
     /// Clear failures, lock and drift of a token.
     #[command(after_help = "Example:\n  fobd token reset 10000042")]
     Reset {
@@ -91,6 +98,36 @@ pub enum TokenCommand {
         #[command(flatten)]
         pin: PinArgs,
     },
+}
+
+/// How a file is read, where it does not say so itself: what `token solve` finds out.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct WayArgs {
+    /// How its seeds are written, such as base32 [default: hex]
+    #[arg(long, value_name = "READING")]
+    reading: Option<String>,
+    /// What its tokens compute: 'OATH HOTP' or 'OATH TOTP'.
+    #[arg(long, value_name = "ALGORITHM")]
+    algorithm: Option<String>,
+    /// Hash under the HMAC: SHA1, SHA256 or SHA512.
+    #[arg(long, value_name = "HASH")]
+    hash: Option<String>,
+    /// Length of a passcode.
+    #[arg(long, value_name = "N")]
+    digits: Option<u8>,
+    /// Length of a time step in seconds.
+    #[arg(long, value_name = "SECONDS", requires = "algorithm")]
+    timer: Option<u32>,
+}
+
+impl WayArgs {
+    fn put(&self, attrs: &mut Map<String, Value>) {
+        put(attrs, "reading", self.reading.as_deref());
+        put(attrs, "algorithm", self.algorithm.as_deref());
+        put(attrs, "hash", self.hash.as_deref());
+        put(attrs, "digits", self.digits);
+        put(attrs, "timer", self.timer);
+    }
 }
 
 impl TokenCommand {
@@ -115,10 +152,12 @@ impl TokenCommand {
                 let first = ["serial", "product.name", "repository.name", "status", "users"];
                 Ok(session.show(&result, |token| output::details(token, &first)))
             }
-            Self::Import { file, product, repository } => {
-                import(session, file, product.as_ref(), repository.as_deref())
+            Self::Import { file, product, repository, way } => {
+                import(session, file, product.as_ref(), repository.as_deref(), way)
             }
             Self::Sync { serial, passcodes, user } => sync(session, serial, passcodes, user.as_ref()),
+            Self::Find(args) => args.run(session),
+            Self::Solve(args) => args.run(session),
             Self::Reset { serial, counter } => {
                 let mut params = json!({ "token": selector::token(serial) });
                 if let Some(counter) = counter {
@@ -145,6 +184,7 @@ fn import(
     file: &Path,
     product: Option<&Product>,
     repository: Option<&str>,
+    way: &WayArgs,
 ) -> Result<Outcome, CliError> {
     let text = ask::text_file(file)?;
     if text.is_empty() {
@@ -157,6 +197,7 @@ fn import(
     put(&mut attrs, "product", product.map(Product::selector));
     put(&mut attrs, "repository", repository.map(selector::named));
     put(&mut attrs, "data", Some(text.as_str()));
+    way.put(&mut attrs);
     let method = "token/import";
     let result = session.call(method, &json!({ "attrs": attrs, "return": ["id", "serial"] }))?;
     let total = result["total"].as_u64().ok_or(CliError::Reply { method, member: "total" })?;

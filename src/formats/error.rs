@@ -96,6 +96,9 @@ pub enum Problem {
     /// The secret cannot be read.
     #[error("key: {0}")]
     Secret(SecretError),
+    /// The secret cannot be read as the caller wants it.
+    #[error("key: it cannot be read in the way that `reading` says")]
+    OtherReading,
     /// The passcode length is out of range.
     #[error("digits: {0}")]
     Digits(DigitsOutOfRange),

@@ -7,7 +7,7 @@
 //! serial, key, hotp|totp, digits, time step, sha1|sha256|sha512      LinOTP
 //! ```
 //!
-//! The key is hexadecimal, trailing columns may be missing or empty. Accepted besides: a BOM, CRLF, spaces and quotes
+//! The key is hexadecimal, unless the caller says how it is to be read ([`super::seed`]); trailing columns may be missing or empty. Accepted besides: a BOM, CRLF, spaces and quotes
 //! around fields, comments (`#`), empty lines, and a header if its first column says "serial".
 //!
 //! Two things these files leave open are decided here. Where no hash function is given, the product says it;
@@ -26,6 +26,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::error::{FormatError, Problem, Unsupported};
 use super::limited::{Limited, MAX_RECORD_BYTES};
+use super::seed::Reading;
 use super::{ImportedCredential, ImportedKind, Location, digits, number, serial, time_step};
 use crate::otp::algorithm::Algorithm;
 use crate::otp::secret::Secret;
@@ -35,6 +36,8 @@ const MAX_COLUMNS: usize = 6;
 /// The credentials of an OATH CSV file.
 pub struct Records<R: Read> {
     input: Limited<R>,
+    /// How keys are read.
+    reading: Reading,
     buffer: Zeroizing<Vec<u8>>,
     /// Lines read.
     line: u64,
@@ -54,8 +57,14 @@ enum Line {
 impl<R: Read> Records<R> {
     /// Reads from a stream.
     pub fn new(input: R) -> Self {
+        Self::read_as(input, Reading::HEX)
+    }
+
+    /// The same of a file whose keys are to be read in another way.
+    pub fn read_as(input: R, reading: Reading) -> Self {
         Self {
             input: Limited::new(input),
+            reading,
             buffer: Zeroizing::default(),
             line: 0,
             begun: false,
@@ -80,7 +89,7 @@ impl<R: Read> Records<R> {
                     false => Err(FormatError::new(Location::File, Problem::NoKeys)),
                 };
             }
-            match parse(&self.buffer, location, !self.begun) {
+            match parse(&self.buffer, location, !self.begun, self.reading) {
                 Ok(Line::Nothing) => {}
                 Ok(Line::Header) => self.begun = true,
                 Ok(Line::Credential(imported)) => {
@@ -118,7 +127,7 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
-fn parse(line: &[u8], location: Location, header_may_come: bool) -> Result<Line, Problem> {
+fn parse(line: &[u8], location: Location, header_may_come: bool, reading: Reading) -> Result<Line, Problem> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
     if let Some(comment) = line.strip_prefix(b"#") {
         return match announced_version(&String::from_utf8_lossy(comment)) {
@@ -130,10 +139,10 @@ fn parse(line: &[u8], location: Location, header_may_come: bool) -> Result<Line,
     let row = Row::of(line)?;
     if row.is_empty() {
         Ok(Line::Nothing)
-    } else if header_may_come && row.is_header() {
+    } else if header_may_come && row.is_header(reading) {
         Ok(Line::Header)
     } else {
-        row.credential(location).map(|imported| Line::Credential(Box::new(imported)))
+        row.credential(location, reading).map(|imported| Line::Credential(Box::new(imported)))
     }
 }
 
@@ -169,19 +178,19 @@ impl<'r> Row<'r> {
         self.columns.iter().all(|column| column.is_empty())
     }
 
-    fn is_header(&self) -> bool {
+    fn is_header(&self, reading: Reading) -> bool {
         let [serial, key, ..] = self.columns;
-        serial.to_ascii_lowercase().contains("serial") && Secret::from_hex(key).is_err()
+        serial.to_ascii_lowercase().contains("serial") && secret(key, reading).is_err()
     }
 
-    fn credential(&self, location: Location) -> Result<ImportedCredential, Problem> {
+    fn credential(&self, location: Location, reading: Reading) -> Result<ImportedCredential, Problem> {
         let [serial_text, key, kind_text, digits_text, factor, algorithm] = self.columns;
         let serial = serial(serial_text)?;
         let kind = kind(kind_text)?;
         if key.is_empty() {
             return Err(Problem::Missing { field: "key" });
         }
-        let secret = Secret::from_hex(key).map_err(Problem::Secret)?;
+        let secret = secret(key, reading)?;
         let mut imported = ImportedCredential::new(location, serial, secret);
         imported.kind = kind;
         imported.digits = digits(digits_text)?;
@@ -197,6 +206,14 @@ impl<'r> Row<'r> {
             name => Some(Algorithm::parse(name).map_err(|_| Problem::UnknownAlgorithm)?),
         };
         Ok(imported)
+    }
+}
+
+/// Hexadecimal says where it is none; another reading that cannot be says so as a whole.
+fn secret(key: &str, reading: Reading) -> Result<Secret, Problem> {
+    match reading {
+        Reading::HEX => Secret::from_hex(key).map_err(Problem::Secret),
+        reading => reading.read(key).ok_or(Problem::OtherReading),
     }
 }
 

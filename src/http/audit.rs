@@ -84,11 +84,12 @@ fn read_after(query: Option<&str>) -> Result<Option<i64>, Error> {
     }
 }
 
-fn refused(error: &Error) -> Response {
+pub(super) fn refused(error: &Error) -> Response {
     let status = match error.kind {
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::BackupBusy => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let body = serde_json::json!({ "error": error.kind.code(), "message": error.message });
@@ -96,7 +97,7 @@ fn refused(error: &Error) -> Response {
 }
 
 /// A body that is written page by page, as fast as the client takes it.
-struct Pages(mpsc::Receiver<std::io::Result<Bytes>>);
+pub(super) struct Pages(pub(super) mpsc::Receiver<std::io::Result<Bytes>>);
 
 impl HttpBody for Pages {
     type Data = Bytes;

@@ -23,6 +23,10 @@ pub enum Permission {
     TokenExport,
     /// Remove tokens from the inventory.
     TokenDelete,
+    /// Ask which token shows a passcode. Who may ask that often enough learns passcodes, so it is counted.
+    TokenFind,
+    /// Ask how the seed of a token was meant, by passcodes that it shows, and read it again so.
+    TokenSolve,
     /// Ask whether a passcode is right.
     Verify,
     /// See devices and their slots.
@@ -37,6 +41,10 @@ pub enum Permission {
     AuditRead,
     /// Take old rows out of the audit log.
     AuditPrune,
+    /// Change the keys that seal the database.
+    KeyRotate,
+    /// Take a copy of the whole database.
+    Backup,
 }
 
 /// What an operator is.
@@ -86,14 +94,22 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenRead, TokenWrite,
-            Verify,
+            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenFind, TokenRead,
+            TokenSolve, TokenWrite, Verify,
         };
         match self {
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
-                DirectoryRead | DirectoryWrite | TokenRead | TokenWrite | DeviceRead | DeviceProgram | Verify
+                DirectoryRead
+                    | DirectoryWrite
+                    | TokenRead
+                    | TokenWrite
+                    | TokenFind
+                    | TokenSolve
+                    | DeviceRead
+                    | DeviceProgram
+                    | Verify
             ),
             Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
             Self::Verifier => permission == Verify,
@@ -108,10 +124,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_admin_may_rewind_or_read_a_users_passcode_off_a_device() {
+    fn only_an_admin_may_rewind_read_a_users_passcode_off_a_device_change_keys_or_copy_everything() {
+        use Permission::{Backup, DeviceCalculate, KeyRotate, TokenRewind};
         for (role, _) in Role::ALL {
-            for permission in [Permission::TokenRewind, Permission::DeviceCalculate] {
+            for permission in [TokenRewind, DeviceCalculate, KeyRotate, Backup] {
                 assert_eq!(role.grants(permission), *role == Role::Admin, "{role:?} {permission:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_verifier_cannot_ask_what_tells_more_of_a_passcode_than_yes_and_no() {
+        for permission in [Permission::TokenFind, Permission::TokenSolve] {
+            for (role, _) in Role::ALL {
+                let may = matches!(role, Role::Admin | Role::Helpdesk);
+                assert_eq!(role.grants(permission), may, "{role:?} {permission:?}");
             }
         }
     }

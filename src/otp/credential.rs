@@ -18,6 +18,17 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// So many steps of time in seconds; `None` where there is no time.
+    #[must_use]
+    pub fn seconds_of(self, steps: i64) -> Option<i64> {
+        match self {
+            Self::Hotp => None,
+            Self::Totp { time_step } => Some(steps.saturating_mul(i64::from(time_step.as_secs()))),
+        }
+    }
+}
+
 /// How passcodes are made of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parameters {

@@ -45,6 +45,17 @@ impl Window {
         }
     }
 
+    /// So many factors before and behind the centre, accepted before or not: for those who only look.
+    pub(super) fn open(centre: u64, behind: u64, ahead: u64) -> Self {
+        let (first, last) = (centre.saturating_sub(behind), centre.saturating_add(ahead));
+        Self { centre, first, count: (last - first).saturating_add(1), last, floor: 0 }
+    }
+
+    /// How many factors a search tries.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// What is accepted of a credential of this kind: from the counter as far as `look_ahead`, or around the forecast.
     pub(super) fn accepted(
         kind: Kind,

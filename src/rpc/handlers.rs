@@ -6,6 +6,7 @@ pub(super) mod auth;
 pub(super) mod device;
 pub(super) mod directory;
 pub(super) mod job;
+pub(super) mod key;
 pub(super) mod operator;
 pub(super) mod policy;
 pub(super) mod token;

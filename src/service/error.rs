@@ -66,6 +66,8 @@ kinds! {
     TooSlow = 1008, "search.too_slow";
     /// The answers of a batch became too large: the rest of its calls was not made.
     TooLarge = 1009, "answer.too_large";
+    /// The caller has asked this too often: wait a little.
+    TooOften = 1011, "caller.too_often";
     /// The caller's role does not allow it.
     Forbidden = 1007, "permission.denied";
     /// A verify was refused. Never says why.
@@ -98,6 +100,8 @@ kinds! {
     Confined = 1044, "token.confined";
     /// The link is spent, too old, or never was one.
     LinkInvalid = 1045, "link.invalid";
+    /// Not exactly one reading of the seed shows these passcodes, or it is read right already: nothing was changed.
+    NotSolved = 1046, "token.not_solved";
     /// Rows of the batch are wrong; the message names each with its line and field.
     BatchRefused = 1051, "batch.refused";
     /// The import file is wrong; the message names the line and field.
@@ -134,6 +138,14 @@ kinds! {
     LastAdmin = 1091, "operator.last_admin";
     /// No such client of OAuth 2.0.
     ClientNotFound = 1092, "client.not_found";
+    /// The file of the new master key cannot be used; the message says why, and what to do.
+    KeyFile = 1120, "key.file";
+    /// A change of keys is under way already.
+    KeyRotating = 1121, "key.rotating";
+    /// No change of keys waits for its master key.
+    KeyNotWaiting = 1122, "key.not_waiting";
+    /// A backup is being made already.
+    BackupBusy = 1125, "backup.busy";
 }
 
 /// Longest message, in characters.

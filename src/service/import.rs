@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -16,9 +16,12 @@ use crate::access::Caller;
 use crate::app::App;
 
 use crate::formats::error::FormatError;
+use crate::formats::seed::Reading;
 use crate::formats::{self, Format, ImportedCredential, Location};
 use crate::model::id::{ProductId, RepositoryId};
-use crate::otp::credential::Credential;
+use crate::otp::algorithm::Algorithm;
+use crate::otp::credential::{Credential, Kind as Otp, Parameters};
+use crate::otp::passcode::Digits;
 use crate::store::Tx;
 use crate::store::catalogue::Product;
 use crate::store::imports::ImportId;
@@ -38,6 +41,31 @@ pub struct ImportRequest {
     pub repository: Option<Selector>,
     /// The text of the file.
     pub data: String,
+    /// How the seeds of a CSV file are written, if not in hexadecimal; `token/solve` finds that out.
+    pub reading: Option<Reading>,
+    /// What is said of the tokens here wins over the file.
+    pub said: Said,
+}
+
+/// What is known better than the file says it.
+#[derive(Clone, Copy, Default)]
+pub struct Said {
+    /// HOTP or TOTP with its time step.
+    pub kind: Option<Otp>,
+    /// The hash function.
+    pub algorithm: Option<Algorithm>,
+    /// The length of a passcode.
+    pub digits: Option<Digits>,
+}
+
+impl Said {
+    fn over(self, read: Parameters) -> Parameters {
+        Parameters {
+            kind: self.kind.unwrap_or(read.kind),
+            algorithm: self.algorithm.unwrap_or(read.algorithm),
+            digits: self.digits.unwrap_or(read.digits),
+        }
+    }
 }
 
 /// Imports a file. Answers with the number of tokens and what the caller wants to see of each, as JSON text: as
@@ -51,8 +79,8 @@ pub async fn import(
     request: ImportRequest,
     wanted: Vec<Json>,
 ) -> Result<String, Error> {
-    let ImportRequest { product, repository, data } = request;
-    let (file, total) = tokio::task::spawn_blocking(move || File::check(data))
+    let ImportRequest { product, repository, data, reading, said } = request;
+    let (file, total) = tokio::task::spawn_blocking(move || File::check(data, reading))
         .await
         .map_err(|_| Error::new(Kind::Internal, "reading the file ended early"))??;
     let home = app
@@ -72,7 +100,7 @@ pub async fn import(
         app,
         "token/import",
         file.rows(),
-        move |tx, import, row| insert(tx, import, row?, (product, &model), repository),
+        move |tx, import, row| insert(tx, import, row?, (product, &model, said), repository),
         move |tx, import| {
             let mut entry = caller.did("token/import");
             entry.outcome = "imported";
@@ -116,16 +144,27 @@ async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> R
 struct File {
     text: Zeroizing<Vec<u8>>,
     format: Format,
+    reading: Option<Reading>,
 }
 
 impl File {
     /// Reads the whole file first: a mistake in its last row must not cost the writer anything. What it holds is not
     /// kept: the rows are read again as they are written. Returns their number too.
-    fn check(text: String) -> Result<(Self, usize), Error> {
+    fn check(text: String, reading: Option<Reading>) -> Result<(Self, usize), Error> {
         let text = Zeroizing::new(text.into_bytes());
-        let format = formats::detect::detect(text.as_slice()).map_err(refused)?;
+        let is_document = text.trim_ascii_start().starts_with(b"<");
+        let format = match reading {
+            Some(_) if is_document => {
+                let text = "belongs to CSV: a PSKC or DualShield file says itself how its seeds are written";
+                return Err(Error::invalid("attrs.reading", text));
+            }
+            // A file of other seeds does not look like one of hexadecimal ones.
+            Some(_) => Format::OathCsv,
+            None => formats::detect::detect(text.as_slice()).map_err(refused)?,
+        };
+        let file = Self { text, format, reading };
         let mut seen: HashMap<String, Location> = HashMap::new();
-        for row in formats::read(text.as_slice(), format) {
+        for row in file.records(file.text.as_slice()) {
             let ImportedCredential { location, serial, .. } = row.map_err(refused)?;
             if seen.len() == MOST_TOKENS {
                 let text = format!("{location}: one file may hold at most {MOST_TOKENS} tokens");
@@ -143,11 +182,19 @@ impl File {
         if seen.is_empty() {
             return Err(Error::new(Kind::ImportRefused, "the file holds no tokens"));
         }
-        Ok((Self { text, format }, seen.len()))
+        Ok((file, seen.len()))
     }
 
-    fn rows(self) -> impl Iterator<Item = Result<ImportedCredential, Error>> + Send + 'static {
-        formats::read(Cursor::new(self.text), self.format).map(|row| row.map_err(refused))
+    fn records<R: Read>(&self, input: R) -> formats::Records<R> {
+        match self.reading {
+            Some(reading) => formats::read_csv_as(input, reading),
+            None => formats::read(input, self.format),
+        }
+    }
+
+    fn rows(mut self) -> impl Iterator<Item = Result<ImportedCredential, Error>> + Send + 'static {
+        let text = std::mem::take(&mut self.text);
+        self.records(Cursor::new(text)).map(|row| row.map_err(refused))
     }
 }
 
@@ -159,7 +206,7 @@ fn insert(
     tx: &Tx<'_>,
     import: ImportId,
     row: ImportedCredential,
-    (product, model): (ProductId, &Product),
+    (product, model, said): (ProductId, &Product, Said),
     repository: RepositoryId,
 ) -> Result<(), Error> {
     let at = |problem: &str| Error::new(Kind::ImportRefused, format!("{}: {problem}", row.location));
@@ -173,7 +220,7 @@ fn insert(
     {
         return Err(at(&format!("the file is of product {}/{}", codes.manufacturer, codes.product)));
     }
-    let parameters = row.parameters(model.parameters);
+    let parameters = said.over(row.parameters(model.parameters));
     let token = NewToken {
         identifier: row.serial.clone(),
         serial: row.serial,

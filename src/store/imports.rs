@@ -3,7 +3,8 @@
 //! Tokens and assignments of an unfinished import carry its id, and every query leaves them out. Publishing
 //! deletes the import's row, which is all it takes; what a crash leaves behind is swept at the next start.
 
-use super::{StoreError, Tx};
+use super::{Reader, StoreError, Tx, objects};
+use crate::model::id::TokenId;
 use crate::store::hot::one_row;
 
 /// Rows that a sweep deletes in one commit.
@@ -72,5 +73,30 @@ impl Tx<'_> {
         let mut select = self.connection().prepare_cached("SELECT id FROM imports ORDER BY id")?;
         let found = select.query_map([], |row| row.get(0).map(ImportId))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl Reader<'_> {
+    /// The tokens that came with a token in one import, itself not among them, as far as they are seen: at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn came_with(&self, token: TokenId, most: usize) -> Result<Vec<TokenId>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id FROM tokens WHERE import_id = (SELECT import_id FROM tokens WHERE id = ?1)
+             AND import_id IS NOT NULL AND id <> ?1 ORDER BY id",
+        )?;
+        let mut rows = select.query([token.0])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let other = TokenId(row.get(0)?);
+            if self.scope.is_all() || objects::sees(self, &objects::TOKEN, other.0)? {
+                found.push(other);
+            }
+            if found.len() == most {
+                break;
+            }
+        }
+        Ok(found)
     }
 }

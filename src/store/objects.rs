@@ -5,6 +5,7 @@
 
 mod query;
 mod scope;
+mod secrets;
 mod tables;
 mod terms;
 
@@ -16,6 +17,7 @@ pub use self::query::{
 };
 pub(in crate::store) use self::scope::sees;
 pub use self::scope::{Narrowed, Within};
+pub use self::secrets::{Held, secrets};
 pub use self::tables::{ALL, ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
 use crate::model::id;
 use crate::otp::time::Timestamp;

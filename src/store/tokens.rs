@@ -156,6 +156,18 @@ impl Tx<'_> {
         self.touch_token(token)
     }
 
+    /// Lets a token in only after a resync.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no such token.
+    pub fn demand_sync(&self, token: TokenId) -> Result<(), StoreError> {
+        self.guard(token)?;
+        let mut state = self
+            .connection()
+            .prepare_cached("UPDATE main.token_states SET needs_sync = 1 WHERE token_id = ?1")?;
+        one_row(state.execute([token.0])?)
+    }
+
     fn write_credential(&self, token: TokenId, credential: &Credential) -> Result<(), StoreError> {
         let sealed = self.vault().seal(credential_place(token), credential.secret.expose())?;
         let (kind, hash, digits, step) = parameter_columns(&credential.parameters);

@@ -23,7 +23,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("repository/delete", ADMIN),
     ("token/create", WORK), ("token/get", LOOK), ("token/set", WORK), ("token/search", LOOK), ("token/delete", ADMIN),
     ("product/clocks", LOOK), ("token/clock", LOOK), ("token/setClock", WORK),
-    ("token/reset", WORK), ("token/syncToken", WORK), ("token/import", WORK), ("token/assign", WORK),
+    ("token/reset", WORK), ("token/syncToken", WORK), ("token/find", WORK), ("token/solve", WORK), ("token/import", WORK),
+    ("token/assign", WORK),
     ("token/unassign", WORK), ("token/setPin", WORK), ("token/changePin", VERIFY), ("token/unlock", WORK),
     ("token/enable", WORK), ("token/disable", WORK), ("token/lost", WORK), ("token/retire", WORK),
     ("token/confine", WORK), ("token/release", ADMIN), ("token/batchAssignTokens", WORK),
@@ -41,6 +42,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("operator/delete", ADMIN),
     ("client/create", ADMIN), ("client/search", ADMIN), ("client/delete", ADMIN),
     ("audit/search", "admin auditor"), ("audit/prune", ADMIN),
+    ("key/status", ADMIN), ("key/rotate", ADMIN),
 ];
 
 #[test]

@@ -115,6 +115,7 @@ fn calls(device: &str) -> Vec<(&'static str, Json)> {
         ("token/reset", json!({ "token": aa })),
         ("token/syncToken", json!({"token": aa, "credential": "359152,969429"})),
         ("token/syncToken", json!({"token": hh, "user": bob, "credential": "359152,969429"})),
+        ("token/solve", json!({"token": aa, "credential": "359152,969429"})),
         (
             "token/import",
             json!({"attrs": {"product": oath, "repository": away, "data": format!("N1,{RFC_SECRET_HEX}\n")}}),

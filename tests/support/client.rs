@@ -85,6 +85,11 @@ impl Client {
         Self { authorization: authorization.to_owned(), ..Self::new(base) }
     }
 
+    /// Its `Authorization` header.
+    pub fn authorization(&self) -> String {
+        self.authorization.clone()
+    }
+
     /// Sends any request; returns status and text. Without an `Authorization` header of its own.
     pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));

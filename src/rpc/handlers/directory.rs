@@ -71,13 +71,20 @@ pub(in crate::rpc) async fn create_product(
 fn parameters(algorithm: &str, hash: &str, digits: u8, timer: Option<u32>) -> Result<Parameters, Error> {
     Ok(Parameters {
         kind: kind(algorithm, timer)?,
-        algorithm: Algorithm::parse(hash)
-            .map_err(|_| Error::invalid("attrs.hash", "must be SHA1, SHA256 or SHA512"))?,
-        digits: Digits::new(digits).map_err(|_| Error::invalid("attrs.digits", "must be 6 to 10"))?,
+        algorithm: hash_function(hash)?,
+        digits: digits_of(digits)?,
     })
 }
 
-fn kind(algorithm: &str, timer: Option<u32>) -> Result<Kind, Error> {
+pub(super) fn hash_function(name: &str) -> Result<Algorithm, Error> {
+    Algorithm::parse(name).map_err(|_| Error::invalid("attrs.hash", "must be SHA1, SHA256 or SHA512"))
+}
+
+pub(super) fn digits_of(number: u8) -> Result<Digits, Error> {
+    Digits::new(number).map_err(|_| Error::invalid("attrs.digits", "must be 6 to 10"))
+}
+
+pub(super) fn kind(algorithm: &str, timer: Option<u32>) -> Result<Kind, Error> {
     match (algorithm, timer) {
         ("OATH HOTP", None) => Ok(Kind::Hotp),
         ("OATH HOTP", Some(_)) => Err(Error::invalid("attrs.timer", "belongs to OATH TOTP")),

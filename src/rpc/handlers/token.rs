@@ -3,12 +3,14 @@
 use zeroize::Zeroizing;
 
 use super::super::params::{
-    BatchAssign, ClockAttrs, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs,
-    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenGet, TokenLost, TokenOnly, TokenReset,
-    TokenSet, TokenSetClock, TokenSetPin, TokenSync, either,
+    Apply, BatchAssign, ClockAttrs, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs,
+    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenFind, TokenGet, TokenLost, TokenOnly,
+    TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync, conditions, either,
 };
 use super::super::{Context, Reply};
 use super::check_source;
+use super::directory::{digits_of, hash_function, kind};
+use crate::formats::seed::Reading;
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
 use crate::service::assign::Grant;
@@ -16,11 +18,13 @@ use crate::service::clock::{self, ClockChange};
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
 use crate::service::export::{self, Whose};
-use crate::service::import::ImportRequest;
+use crate::service::find::{self, FindRequest};
+use crate::service::import::{ImportRequest, Said};
 use crate::service::inventory::Selector;
 use crate::service::lifecycle::{self, Step};
 use crate::service::pin::{self, PinChange};
 use crate::service::set::TokenChange;
+use crate::service::solve::{self, SolveRequest, Subject};
 use crate::service::sync::SyncRequest;
 use crate::service::{assign, batch, create, delete, import, reset, set, sync};
 use crate::store::objects;
@@ -29,7 +33,16 @@ pub(in crate::rpc) async fn create(cx: Context, params: Create<TokenAttrs>) -> R
     let attrs = params.attrs;
     // Every printed version of the document has the import under this name.
     if let Some(data) = attrs.data {
-        let attrs = ImportAttrs { product: attrs.product, repository: attrs.repository, data };
+        let attrs = ImportAttrs {
+            product: attrs.product,
+            repository: attrs.repository,
+            data,
+            reading: None,
+            algorithm: None,
+            hash: None,
+            digits: None,
+            timer: None,
+        };
         return import(cx, Create { attrs, wanted: params.wanted }).await;
     }
     let request = TokenRequest {
@@ -88,9 +101,7 @@ pub(in crate::rpc) async fn reset(cx: Context, params: TokenReset) -> Result<Rep
 pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply, Error> {
     check_source(params.source.as_deref())?;
     let (token, user) = both(&cx, params.token, params.user).await?;
-    let passcodes: Vec<Zeroizing<String>> =
-        // One more than there may be tells as well as a million that there are too many.
-        params.credential.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect();
+    let passcodes = passcodes(&params.credential);
     let request = SyncRequest { token, user, source: params.source, passcodes };
     sync::sync(&cx.app.store, &cx.caller, request).await?;
     Ok(Reply::Done)
@@ -109,9 +120,48 @@ pub(in crate::rpc) async fn set_clock(cx: Context, params: TokenSetClock) -> Res
     Ok(Reply::Done)
 }
 
+/// The passcodes of a list. One more than there may be tells as well as a million that there are too many.
+fn passcodes(list: &str) -> Vec<Zeroizing<String>> {
+    list.splitn(4, ',').map(|passcode| Zeroizing::new(passcode.trim().to_owned())).collect()
+}
+
+pub(in crate::rpc) async fn find(cx: Context, params: TokenFind) -> Result<Reply, Error> {
+    let TokenFind { credential, conditions: triples, window } = params;
+    let request = FindRequest { passcodes: passcodes(&credential), conditions: conditions(triples), window };
+    Ok(Reply::Result(find::find(&cx.app, &cx.caller, request).await?))
+}
+
+pub(in crate::rpc) async fn solve(cx: Context, params: TokenSolve) -> Result<Reply, Error> {
+    let TokenSolve { token, data, serial, credential, apply } = params;
+    let of = match (token, data) {
+        (Some(token), None) if serial.is_none() => Subject::Token(token),
+        (Some(_), None) => return Err(Error::invalid("serial", "belongs to `data`")),
+        (None, Some(data)) => Subject::Data { data, serial },
+        _ => return Err(Error::invalid("token", "or `data` must be given, and not both")),
+    };
+    let apply = match apply {
+        Apply::Nothing => solve::Apply::Nothing,
+        Apply::Token => solve::Apply::Token,
+        Apply::Import => solve::Apply::Import,
+    };
+    let request = SolveRequest { of, passcodes: passcodes(&credential), apply };
+    Ok(Reply::Result(solve::solve(&cx.app, &cx.caller, request).await?))
+}
+
 pub(in crate::rpc) async fn import(cx: Context, params: Create<ImportAttrs>) -> Result<Reply, Error> {
-    let ImportAttrs { product, repository, data } = params.attrs;
-    let request = ImportRequest { product, repository, data };
+    let ImportAttrs { product, repository, data, reading, algorithm, hash, digits, timer } = params.attrs;
+    if timer.is_some() && algorithm.is_none() {
+        return Err(Error::invalid("attrs.timer", "needs `attrs.algorithm`"));
+    }
+    let said = Said {
+        kind: algorithm.map(|algorithm| kind(&algorithm, timer)).transpose()?,
+        algorithm: hash.map(|hash| hash_function(&hash)).transpose()?,
+        digits: digits.map(digits_of).transpose()?,
+    };
+    let no_reading =
+        || Error::invalid("attrs.reading", "must be a way to read seeds, such as `base32` or `hex+reversed`");
+    let reading = reading.map(|name| Reading::parse(&name).ok_or_else(no_reading)).transpose()?;
+    let request = ImportRequest { product, repository, data, reading, said };
     Ok(Reply::Text(import::import(&cx.app, &cx.caller, request, params.wanted).await?))
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, policy, token};
+use super::super::handlers::{assignment, audit, auth, device, directory, job, key, operator, policy, token};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
@@ -15,10 +15,13 @@ use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
 use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
+use crate::service::find::FoundShown;
+use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
 use crate::service::shown::{
     ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
 };
+use crate::service::solve::SolvedShown;
 use crate::store::objects::{ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
 
 /// The id of the product that the example makes: behind those that come with the program and two of the test's world.
@@ -194,6 +197,29 @@ methods! {
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
     "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
+
+    "token/find", TokenFind, token::find, TokenFind => typed_result::<FoundShown>();
+    "Finds the tokens that show a passcode, or two consecutive ones; nothing is spent." [TooOften]
+    {"credential": "755224", "match": [["repository.name", "=", "Berlin"]]} =>
+    {
+        "total": 1, "rows": [{
+            "id": "t2", "serial": "10000002", "product": "OATH HOTP token", "repository": "Berlin", "status": "ACTIVE",
+            "users": [], "ahead": 0, "seconds": null
+        }],
+        "searched": 1, "expectedByChance": 0.000011, "secondPasscodeWanted": false
+    }
+
+    "token/solve", TokenSolve, token::solve, TokenSolve => typed_result::<SolvedShown>();
+    "Tells how the seed of a token was meant whose passcodes do not fit, and reads it so." [TokenNotFound, NoSecret, NotSolved, ImportRefused, SyncFailed, Locked, InUse, TooOften]
+    {"data": "90000001,GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "credential": "287082,359152"} =>
+    {
+        "total": 1, "rows": [{
+            "spelled": null, "asStored": false, "ahead": null, "nextCounter": 3, "others": 0, "othersFit": 0,
+            "attrs": {"reading": "base32", "algorithm": "OATH HOTP", "hash": "SHA1", "digits": 6, "timer": null}
+        }],
+        "tried": 4449, "expectedByChance": 0.000000004, "secondPasscodeWanted": false, "changed": 0,
+        "advice": "import the file with these attributes"
+    }
 
     "token/clock", TokenRead, token::clock, TokenOnly => typed_result::<ClockShown>();
     "Shows what is known of the clock of a TOTP token." [TokenNotFound, NoSecret]
@@ -535,4 +561,12 @@ methods! {
     "audit/prune", AuditPrune, audit::prune, AuditPrune => typed_result::<PrunedShown>();
     "Takes rows out of the audit log that are older than some time; their newest hash stays, signed." []
     {"before": "2025-01-01T00:00:00Z"} => {"cut": null, "removed": 0}
+
+    "key/status", KeyRotate, key::status, KeyStatus => typed_result::<KeysShown>();
+    "Shows the master key's id, and how a change of keys stands." []
+    {} => {"state": "idle", "keyId": "…", "nextKeyId": null, "total": 0, "done": 0, "damaged": 0}
+
+    "key/rotate", KeyRotate, key::rotate, KeyRotate => typed_result::<RotationShown>();
+    "Makes a new master key and a new data key, and seals all secrets anew, while logins go on." [KeyFile, KeyRotating, KeyNotWaiting]
+    {} => {"state": "working", "oldKeyId": "…", "keyId": "…", "keyFile": "…"}
 }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SecretText, nullable};
-use crate::rpc::schemas::{Secret, SecretOrNull};
+use super::{SecretText, Triple, nullable};
+use crate::rpc::schemas::{Match, Secret, SecretOrNull};
 use crate::service::inventory::Selector;
 
 #[derive(Deserialize, JsonSchema)]
@@ -39,6 +39,16 @@ pub(in crate::rpc) struct ImportAttrs {
     pub(in crate::rpc) repository: Option<Selector>,
     /// Text of the file: OATH CSV, PSKC (RFC 6030) or a DualShield token file.
     pub(in crate::rpc) data: String,
+    /// CSV: how its seeds are written, such as `base32`; hexadecimal if absent. `token/solve` finds it out.
+    pub(in crate::rpc) reading: Option<String>,
+    /// `OATH HOTP` or `OATH TOTP`, whatever the file says.
+    pub(in crate::rpc) algorithm: Option<String>,
+    /// `SHA1`, `SHA256` or `SHA512`, whatever the file says.
+    pub(in crate::rpc) hash: Option<String>,
+    /// Digits of a passcode, 6 to 10, whatever the file says.
+    pub(in crate::rpc) digits: Option<u8>,
+    /// Time step in seconds, whatever the file says; 30 if absent. Needs `algorithm`.
+    pub(in crate::rpc) timer: Option<u32>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -242,4 +252,50 @@ pub(in crate::rpc) struct AssignAttrs {
     /// The PIN of that user for it, 1 to 64 characters; none if absent.
     #[schemars(with = "Option<Secret>")]
     pub(in crate::rpc) pin: Option<SecretText>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct TokenFind {
+    /// The passcode that the token shows, without a PIN; or two consecutive ones, separated by a comma.
+    #[schemars(with = "Secret")]
+    pub(in crate::rpc) credential: SecretText,
+    /// Only tokens that fulfil all of these.
+    #[serde(default, rename = "match")]
+    #[schemars(with = "Match")]
+    pub(in crate::rpc) conditions: Vec<Triple>,
+    /// How far from what is expected of a token: presses ahead, or time steps either side. 10 if absent, at most 100;
+    /// 1000 with two passcodes.
+    pub(in crate::rpc) window: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct TokenSolve {
+    /// A token that was imported: its secret is read again in other ways.
+    pub(in crate::rpc) token: Option<Selector>,
+    /// Or the text of a file that is not imported, or one row of it with serial and seed.
+    #[schemars(with = "Option<Secret>")]
+    pub(in crate::rpc) data: Option<SecretText>,
+    /// Which row of the text: its serial. Needed unless there is only one row.
+    pub(in crate::rpc) serial: Option<String>,
+    /// The passcode that the token shows, without a PIN; or two consecutive ones, separated by a comma.
+    #[schemars(with = "Secret")]
+    pub(in crate::rpc) credential: SecretText,
+    /// With `token` and two passcodes: reads its secret anew, in the one way that fits. Both passcodes are spent.
+    #[serde(default)]
+    pub(in crate::rpc) apply: Apply,
+}
+
+/// What to read anew.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::rpc) enum Apply {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The token.
+    Token,
+    /// The token, and those of the same import that nobody has logged in with yet.
+    Import,
 }

@@ -359,6 +359,11 @@ impl Select {
         self.tail_of(self.object.table, self.shown(), Way::Narrow)
     }
 
+    /// The same for a statement that goes by a condition of its own and by no index on what was asked.
+    pub(super) fn walking_tail(&self) -> String {
+        self.tail_of(self.object.table, self.shown(), Way::Walk)
+    }
+
     fn shown(&self) -> Option<&'static str> {
         self.object.visibility.map(|visibility| visibility.shown)
     }

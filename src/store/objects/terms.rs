@@ -173,7 +173,7 @@ impl Select {
     }
 
     /// Adds a value; returns its mark.
-    fn bind(&mut self, value: Sql) -> String {
+    pub(super) fn bind(&mut self, value: Sql) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
     }
