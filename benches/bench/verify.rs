@@ -1,7 +1,6 @@
 //! `auth/verify` over HTTP by 16 connections: alone, and while the same server writes 50,000 rows.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -178,8 +178,8 @@ impl Rows {
         Arc::clone(&self.policies)
     }
 
-    /// Lets somebody see the rows that are in a scope; the others are not there meanwhile. The batch holds rows of
-    /// many callers, and a user's tokens come with the user.
+    /// Lets somebody see the rows that are in a scope; the others are not there meanwhile. With a user come all of the
+    /// user's tokens, those of other stocks as well.
     pub(super) fn seen_by<R>(&mut self, scope: &Scope, look: impl FnOnce(&mut Self) -> R) -> R {
         if scope.is_all() {
             return look(self);

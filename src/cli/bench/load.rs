@@ -113,7 +113,7 @@ impl Load {
             groups[worker.number as usize % threads].push(worker);
         }
         let mut times = Vec::new();
-        let runs: Vec<io::Result<Vec<(Worker, Vec<Duration>)>>> = std::thread::scope(|scope| {
+        let runs: Vec<io::Result<Vec<Run>>> = std::thread::scope(|scope| {
             let running: Vec<_> = self
                 .runtimes
                 .iter()
@@ -134,7 +134,10 @@ impl Load {
     }
 }
 
-async fn run_all(group: Vec<Worker>, end: Instant) -> io::Result<Vec<(Worker, Vec<Duration>)>> {
+/// A connection with the times of its answers.
+type Run = (Worker, Vec<Duration>);
+
+async fn run_all(group: Vec<Worker>, end: Instant) -> io::Result<Vec<Run>> {
     let mut tasks = tokio::task::JoinSet::new();
     for mut worker in group {
         tasks.spawn(async move {

@@ -43,12 +43,11 @@ pub(in crate::store) fn install(
 fn view(connection: &Connection, kind: usize, table: &Table) -> Result<String, StoreError> {
     let Table { name, key, columns } = table;
     let whole = connection.prepare(&format!("SELECT * FROM main.{name} LIMIT 0"))?;
-    let shown = whole.column_names().into_iter().map(|column| {
-        match columns.iter().position(|moving| *moving == column) {
+    let shown =
+        whole.column_names().map(|column| match columns.iter().position(|moving| *moving == column) {
             Some(place) => format!("unfolded({kind}, {key}, {place}, {column}) AS {column}"),
             None => column.to_owned(),
-        }
-    });
+        });
     let shown = shown.collect::<Vec<_>>().join(", ");
     Ok(format!("CREATE TEMP VIEW {name} AS SELECT {shown} FROM main.{name}"))
 }
