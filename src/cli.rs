@@ -8,6 +8,7 @@
 //! The server's own commands are here too ([`init`], [`serve`], [`restore`], [`bench`]): these work on files and ports,
 //! not on the API, and have none of the client's options.
 
+pub mod agent;
 mod ask;
 pub mod audit;
 pub mod backup;
@@ -15,18 +16,24 @@ pub mod bench;
 pub mod call;
 pub mod catalogue;
 pub mod client;
+pub mod clock;
 pub mod device;
 pub mod doctor;
+pub mod enrol;
 pub mod error;
 mod events;
 pub mod find;
+pub mod group;
 pub mod init;
 pub mod job;
 pub mod key;
+pub mod log;
 pub mod operator;
 mod output;
+pub mod pinned;
 #[cfg(test)]
 mod playback;
+pub mod policy;
 pub mod restore;
 pub mod selector;
 pub mod serve;
@@ -104,10 +111,16 @@ pub enum Command {
     Product(Noun<catalogue::ProductCommand>),
     /// Repositories: stocks of tokens.
     Repository(Noun<catalogue::RepositoryCommand>),
+    /// Policies: what verification is run with.
+    Policy(Noun<policy::PolicyCommand>),
     /// Operators: who may call the API.
     Operator(Noun<operator::OperatorCommand>),
     /// Clients of OAuth 2.0: programs that act as an operator.
     Client(Noun<operator::ClientCommand>),
+    /// Groups that agents register in.
+    Group(Noun<group::GroupCommand>),
+    /// Agents: registered clients of the API, and stations.
+    Agent(Noun<agent::AgentCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
@@ -159,6 +172,7 @@ pub fn run(command: &Command) -> ExitCode {
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
         Command::Key(noun) => noun.command.offline(globals.json, &mut out),
+        Command::Agent(noun) => noun.command.offline(globals, &mut out),
         _ => None,
     };
     let online = || {
@@ -204,8 +218,11 @@ impl Command {
             Self::Domain(noun) => &noun.globals,
             Self::Product(noun) => &noun.globals,
             Self::Repository(noun) => &noun.globals,
+            Self::Policy(noun) => &noun.globals,
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
+            Self::Group(noun) => &noun.globals,
+            Self::Agent(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
             Self::Key(noun) => &noun.globals,
@@ -223,8 +240,11 @@ impl Command {
             Self::Domain(noun) => noun.command.run(session),
             Self::Product(noun) => noun.command.run(session),
             Self::Repository(noun) => noun.command.run(session),
+            Self::Policy(noun) => noun.command.run(session),
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
+            Self::Group(noun) => noun.command.run(session),
+            Self::Agent(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
             Self::Key(noun) => noun.command.run(session),

@@ -6,6 +6,7 @@
 //!
 //! Both kinds of change are answered only after their commit has reached the disk (`store/writer.rs`).
 
+pub mod agents;
 pub mod assignments;
 pub mod audit;
 pub mod backup;
@@ -15,6 +16,8 @@ pub mod clients;
 pub mod clocks;
 pub mod directory;
 pub mod downloads;
+pub mod figures;
+pub mod groups;
 mod guard;
 pub mod hot;
 pub mod imports;
@@ -23,6 +26,7 @@ pub mod names;
 pub mod objects;
 pub mod operators;
 pub mod policies;
+pub mod preauth;
 pub mod restore;
 pub mod rotation;
 mod schema;
@@ -49,6 +53,7 @@ pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
 use crate::audit::SignedHead;
+use crate::metrics::Commits;
 use crate::model::id::JobId;
 use crate::model::scope::{self, Scope};
 use crate::otp::pin::PinKey;
@@ -211,6 +216,7 @@ pub struct Store {
 
 struct Opened {
     writer: Writer,
+    commits: Commits,
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<jobs::Observer>>,
     readers: Arc<Readers>,
@@ -303,11 +309,13 @@ impl Store {
         let memory = Memory::new(&mut connection, overlay, Arc::clone(&names)).map_err(damaged)?;
         let log = audit::open(&mut connection, &vault, clock.now()).map_err(damaged)?;
         let observer = Arc::default();
-        let writer =
-            Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log, memory)?;
+        let commits = Commits::default();
+        let telling = (Arc::clone(&observer), commits.clone());
+        let writer = Writer::start(connection, Arc::clone(&vault), clock, telling, log, memory)?;
         Ok(Self {
             file: Arc::new(Opened {
                 writer,
+                commits,
                 observer,
                 readers,
                 names,
@@ -335,6 +343,12 @@ impl Store {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.file.writer.is_healthy()
+    }
+
+    /// What it counts of its commits.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        &self.file.commits
     }
 
     /// Saves something of no matter, to find out whether the disk takes changes again after it refused one.
@@ -403,9 +417,10 @@ impl Store {
         let scope = self.scope.clone();
         // The semaphore is never closed.
         let _place = self.file.readers.places.acquire().await.map_err(|_| E::from(StoreError::Stopped))?;
-        tokio::task::spawn_blocking(move || readers.read(&vault, &scope, work))
-            .await
-            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
+        // What it logs belongs to the request that asks.
+        let span = tracing::Span::current();
+        let read = move || span.in_scope(|| readers.read(&vault, &scope, work));
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
     }
 
     /// Reads like [`Self::read`], on the thread of the caller: for what an index finds in some microseconds. To hand

@@ -5,10 +5,12 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod agents;
 mod api;
 mod audit;
 mod bench_verify;
 mod clients;
+mod compliance;
 mod concurrency;
 mod crash;
 mod dependencies;
@@ -22,13 +24,16 @@ mod jobs;
 mod jsonrpc;
 mod keyroost;
 mod keys;
+mod metrics;
 mod nitrokey;
+mod openapi;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;
 mod otp_slots;
 mod otp_vectors;
 mod pcscd;
+mod policy;
 mod review;
 mod search;
 mod server;

@@ -109,7 +109,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn entry(about: &About, report: &Report, changed: &Changed) -> audit::Entry {
     let newest = about.newest.map_or_else(|| "without rows".to_owned(), |(row, at)| row_at(row, at));
     let broken = report.finding.map(|finding| format!("; its log is broken: {finding}")).unwrap_or_default();
-    let Changed { to_resync, totp, sessions, downloads, jobs } = changed;
+    let Changed { to_resync, totp, sessions, downloads, preauth_tokens, jobs } = changed;
     audit::Entry {
         operator: "restore".to_owned(),
         action: "database/restore",
@@ -118,7 +118,7 @@ fn entry(about: &About, report: &Report, changed: &Changed) -> audit::Entry {
         outcome: "restored",
         detail: format!(
             "a backup up to {newest}{broken}; {to_resync} credentials to resync, {totp} TOTP floors, ended {sessions} \
-             sessions and {downloads} links, {jobs} jobs to wipe"
+             sessions, {downloads} links and {preauth_tokens} pre-auth tokens, {jobs} jobs to wipe"
         ),
     }
 }
@@ -139,7 +139,7 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn to_json(&self) -> String {
-        let Changed { to_resync, totp, sessions, downloads, jobs } = self.changed;
+        let Changed { to_resync, totp, sessions, downloads, preauth_tokens, jobs } = self.changed;
         let result = json!({
             "auditRow": self.about.newest.map(|(row, _)| row),
             "time": self.about.newest.map(|(_, at)| iso(at)),
@@ -147,14 +147,14 @@ impl Told<'_> {
             "finding": self.report.finding.map(|finding| finding.to_string()),
             "lostUntil": self.lost,
             "toResync": to_resync, "totp": totp, "sessionsEnded": sessions, "downloadsEnded": downloads,
-            "jobsToWipe": jobs,
+            "preAuthTokensEnded": preauth_tokens, "jobsToWipe": jobs,
             "replaced": self.kept.map(|path| path.display().to_string()),
         });
         format!("{result:#}\n")
     }
 
     fn to_text(&self, location: &Location) -> String {
-        let Changed { to_resync, totp, sessions, downloads, jobs } = self.changed;
+        let Changed { to_resync, totp, sessions, downloads, preauth_tokens, jobs } = self.changed;
         let mut lines = vec![format!("restored   {}", location.database().display())];
         if let Some((row, at)) = self.about.newest {
             lines.push(format!("as of      {}: what came later is lost", row_at(row, at)));
@@ -170,7 +170,7 @@ impl Told<'_> {
         if let Some(kept) = self.kept {
             lines.push(format!("old one    kept as {}", kept.display()));
         }
-        lines.push(format!("ended      {sessions} sessions and OAuth tokens, {downloads} links"));
+        lines.push(format!("ended      {sessions} sessions and OAuth tokens, {downloads} links, {preauth_tokens} pre-auth tokens"));
         lines.push(String::new());
         lines.push("Now:".to_owned());
         lines.push(format!(

@@ -35,8 +35,12 @@ pub enum Permission {
     DeviceProgram,
     /// Let a device tell the passcode of a credential: the power to log in as its user.
     DeviceCalculate,
-    /// See, make and change operators, and what lets programs in.
+    /// See, make and change operators, groups and agents, and what lets programs in.
     OperatorManage,
+    /// What needs no login at all: to register by a pre-auth token.
+    Anybody,
+    /// What an agent does for itself.
+    AgentSelf,
     /// Read the audit log.
     AuditRead,
     /// Take old rows out of the audit log.
@@ -45,6 +49,8 @@ pub enum Permission {
     KeyRotate,
     /// Take a copy of the whole database.
     Backup,
+    /// Read the metrics.
+    MetricsRead,
 }
 
 /// What an operator is.
@@ -60,6 +66,8 @@ pub enum Role {
     Verifier,
     /// A workstation that lends its ports.
     Station,
+    /// A program that collects metrics: its password lies in a file of its own, and opens nothing else.
+    Monitor,
 }
 
 impl Role {
@@ -70,6 +78,7 @@ impl Role {
         (Self::Auditor, "auditor"),
         (Self::Verifier, "verifier"),
         (Self::Station, "station"),
+        (Self::Monitor, "monitor"),
     ];
 
     /// The name in the table.
@@ -81,6 +90,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Verifier => "verifier",
             Self::Station => "station",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -94,10 +104,11 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenFind, TokenRead,
-            TokenSolve, TokenWrite, Verify,
+            AgentSelf, Anybody, AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite,
+            MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
+            _ if permission == Anybody => true,
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
@@ -111,10 +122,13 @@ impl Role {
                     | DeviceProgram
                     | Verify
             ),
-            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
+            Self::Auditor => {
+                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead)
+            }
             Self::Verifier => permission == Verify,
-            // A station lends its ports over a surface of its own; the methods are not for it.
-            Self::Station => false,
+            // A station lends its ports over a surface of its own; of the methods, it has those about itself.
+            Self::Station => permission == AgentSelf,
+            Self::Monitor => permission == MetricsRead,
         }
     }
 }
@@ -144,10 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_is_read_by_auditor_and_admin_and_pruned_by_the_admin() {
+    fn audit_log_and_metrics_are_for_those_who_watch_and_pruning_is_for_the_admin() {
         let who = |permission| Role::ALL.iter().map(|(role, _)| *role).filter(move |r| r.grants(permission));
         assert!(who(Permission::AuditRead).eq([Role::Admin, Role::Auditor]));
         assert!(who(Permission::AuditPrune).eq([Role::Admin]));
+        assert!(who(Permission::MetricsRead).eq([Role::Admin, Role::Auditor, Role::Monitor]));
     }
 
     #[test]

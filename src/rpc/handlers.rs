@@ -1,5 +1,6 @@
 //! From typed parameters to use cases. Each handler is a few lines; what it decides belongs elsewhere.
 
+pub(super) mod agent;
 pub(super) mod assignment;
 pub(super) mod audit;
 pub(super) mod auth;

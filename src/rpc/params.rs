@@ -2,6 +2,7 @@
 //!
 //! What all objects share is here; the rest is by object.
 
+mod agent;
 mod assignment;
 mod audit;
 mod auth;
@@ -22,6 +23,7 @@ use crate::service::error::Error;
 use crate::service::inventory::{Selector, Which};
 use crate::store::objects::{Condition, Search};
 
+pub(super) use self::agent::*;
 pub(super) use self::assignment::*;
 pub(super) use self::audit::*;
 pub(super) use self::auth::*;
@@ -168,6 +170,7 @@ by_object! {
     repository RepositoryGet RepositorySet RepositoryChangeAttrs RepositoryDelete;
     token TokenGet TokenSet TokenChangeAttrs TokenOnly;
     operator OperatorGet OperatorSet OperatorChangeAttrs OperatorOnly;
+    agent AgentGet AgentSet AgentChangeAttrs AgentOnly;
 }
 
 /// `"id": "t1"` and `"token": {..}` name the same thing; one of them must be there.

@@ -5,12 +5,14 @@
 //! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::pin::{self, NewPin};
 use crate::access::Caller;
+use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::time::Timestamp;
@@ -58,6 +60,8 @@ pub enum Answer {
 pub struct Rules {
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Asks.
@@ -70,7 +74,11 @@ pub async fn verify(
     caller: &Caller,
     question: Question,
 ) -> Result<Answer, StoreError> {
-    store.decide(Verify { rules: rules.clone(), operator: caller.name.clone(), question }).await
+    let asked = Instant::now();
+    let decision = Verify { rules: rules.clone(), operator: caller.name.clone(), question };
+    let (answer, outcome) = store.decide(decision).await?;
+    rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
+    Ok(answer)
 }
 
 struct Verify {
@@ -87,14 +95,15 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    type Reply = Answer;
+    /// The answer, and the outcome in the audit log.
+    type Reply = (Answer, &'static str);
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
         Keys { user: *user, token: *token, source: source.clone() }
     }
 
-    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
         let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -131,7 +140,7 @@ impl Decision for Verify {
             outcome,
             detail: policies.name(),
         };
-        (answer, entry)
+        ((answer, outcome), entry)
     }
 }
 

@@ -15,11 +15,13 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::hot::{FACTOR_COLUMNS, one_row, read_factor, read_parameters};
 use super::sealing::{self, MasterKey, Vault};
-use super::{Location, StoreError, Synchronous, audit, policies, schema};
+use super::{Location, StoreError, Synchronous, audit, policies, preauth, schema};
 use crate::model::id::{ProductId, TokenId};
 use crate::otp::credential::Kind;
 use crate::otp::time::Timestamp;
 
+/// Why something is no more what it was.
+const WHY: &str = "the database was restored from a backup";
 /// Tokens of one look.
 const PAGE: i64 = 10_000;
 
@@ -42,6 +44,8 @@ pub struct Changed {
     pub sessions: u64,
     /// Links for secrets that were ended.
     pub downloads: u64,
+    /// Pre-auth tokens that were available.
+    pub preauth_tokens: u64,
     /// Provisioning jobs that were under way.
     pub jobs: u64,
 }
@@ -177,12 +181,13 @@ fn apply_rules(connection: &Connection, now: Timestamp) -> Result<Changed, Store
     set_factors(connection, now, &mut changed)?;
     changed.sessions = connection.execute("DELETE FROM bearers", [])? as u64;
     changed.downloads = connection.execute("DELETE FROM downloads", [])? as u64;
+    changed.preauth_tokens = preauth::invalidate_all(connection, now, WHY)? as u64;
     connection.execute("UPDATE operators SET generation = generation + 1", [])?;
     // What a device got after the backup, nobody knows; and a passcode that proved a job once must not do it again.
     changed.jobs = connection.execute(
-        "UPDATE jobs SET state = 'wipe_before_use', error = 'the database was restored from a backup', updated_ms = ?1
+        "UPDATE jobs SET state = 'wipe_before_use', error = ?2, updated_ms = ?1
          WHERE state NOT IN ('ready', 'undone', 'wipe_before_use')",
-        [now.as_millis()],
+        (now.as_millis(), WHY),
     )? as u64;
     Ok(changed)
 }

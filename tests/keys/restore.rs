@@ -11,8 +11,11 @@ use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 
 use super::{cli, ended, hotp, import_totp, is_accepted, step_now, with_tokens};
+use crate::support::agents;
 use crate::support::client::{ADMIN, Client, PASSWORD};
 use crate::support::program::{Installation, Server, fobd};
+
+const HELPDESK: &str = "O=Helpdesk, L=London, C=GB";
 
 fn backup(installation: &Installation, server: &Server) -> PathBuf {
     let file = installation.scratch().join("kept.backup");
@@ -58,8 +61,11 @@ fn what_was_accepted_after_the_backup_is_never_accepted_again() {
     assert!(is_accepted(&server.client, "S1", &hotp(0)));
     let open = session(&server.client);
     assert!(open.is_let_in());
+    let group = agents::group(&server.client, "O=Head Office, L=London, C=GB");
+    let token = agents::preauth(&server.client, &group, HELPDESK, None);
     let head = server.client.get_as("/audit/head").expect("a head").1;
     let file = backup(&installation, &server);
+    agents::register(&server.client.base, &group, HELPDESK, &token).expect("an agent");
     assert!(is_accepted(&server.client, "S1", &hotp(1)) && is_accepted(&server.client, "S1", &hotp(2)));
     // A device that is ahead: the furthest step that the window takes.
     let step = step_now() + 2;
@@ -73,8 +79,8 @@ fn what_was_accepted_after_the_backup_is_never_accepted_again() {
         restore(&installation, &file, &["--replace", "--head", heads.to_str().unwrap()]);
     assert_eq!(code, 0, "{said}");
     assert_eq!(
-        (&result["toResync"], &result["totp"], &result["sessionsEnded"]),
-        (&json!(2), &json!(1), &json!(1))
+        (&result["toResync"], &result["totp"], &result["sessionsEnded"], &result["preAuthTokensEnded"]),
+        (&json!(2), &json!(1), &json!(1), &json!(1))
     );
     let (head, later): (Json, Json) =
         (serde_json::from_str(&head).unwrap(), serde_json::from_str(&later).unwrap());
@@ -89,6 +95,7 @@ fn what_was_accepted_after_the_backup_is_never_accepted_again() {
         assert!(!is_accepted(client, "T1", &hotp(step)), "step {step}");
     }
     assert!(!Client::with_authorization(&client.base, &open.authorization()).is_let_in());
+    assert!(agents::register(&client.base, &group, HELPDESK, &token).is_err(), "it was used");
     client.ok(
         "token/syncToken",
         json!({"token": {"serial": "S1"}, "credential": format!("{},{}", hotp(5), hotp(6))}),
