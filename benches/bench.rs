@@ -2,7 +2,8 @@
 //!
 //! A ratio between two figures of one run holds on any machine; a figure alone holds on none. Environment:
 //! - `BENCH_TOKENS` (1000000): tokens in the database. It is filled once and kept under `target/bench-data`.
-//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `find`, `import`, `program`.
+//! - `BENCH_ONLY`: runs only the parts whose name has this text: `search`, `verify`, `find`, `import`,
+//!   `program`, `window`, `rate`, `timing`, `start`.
 //!
 //! The exit code says whether every figure with a limit keeps it.
 
@@ -21,14 +22,22 @@ mod find;
 mod import;
 #[path = "bench/program.rs"]
 mod program;
+#[path = "bench/rate.rs"]
+mod rate;
 #[path = "bench/search.rs"]
 mod search;
 #[path = "bench/server.rs"]
 mod server;
+#[path = "bench/start.rs"]
+mod start;
 #[path = "bench/table.rs"]
 mod table;
+#[path = "bench/timing.rs"]
+mod timing;
 #[path = "bench/verify.rs"]
 mod verify;
+#[path = "bench/window.rs"]
+mod window;
 
 use std::process::ExitCode;
 
@@ -45,7 +54,11 @@ fn main() -> ExitCode {
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let data = Data::prepare(tokens);
     let mut table = Table::start();
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 9] = [
+        ("window", window::run),
+        ("start", start::run),
+        ("rate", rate::run),
+        ("timing", timing::run),
         ("search", search::run),
         ("verify", verify::run),
         ("find", find::run),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need on Debian and Ubuntu; on other systems it names the packages.
-# usage: scripts/setup.sh [demo|test|kernel]     (test and kernel add what only those tests use)
+# usage: scripts/setup.sh [demo|test|kernel|bench]     (each adds what only that uses)
 # Run it as yourself: it asks sudo for the system's packages only. All else goes into .cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,10 @@ packages=(gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd util-li
 tools=(gcc pkg-config pcscd unshare)
 case $what in
   demo) ;;
+  bench)
+    # The window search is measured beside that of liboath.
+    packages+=(liboath-dev)
+    ;;
   test)
     # ykman's PC/SC module is compiled for the Python that is there: no wheel of it for Linux exists.
     packages+=(curl libpython3-dev python3 python3-venv strace)
@@ -25,7 +29,7 @@ case $what in
     # On other systems the source comes from kernel.org.
     apt-cache show linux-source-6.12 >/dev/null 2>&1 || packages+=(curl)
     ;;
-  *) echo "usage: scripts/setup.sh [demo|test|kernel]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [demo|test|kernel|bench]" >&2; exit 2 ;;
 esac
 PATH=$PATH:/usr/sbin:/sbin
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use fobd::cli::log::LogArgs;
-use fobd::cli::{self, init, restore, serve};
+use fobd::cli::{self, bench, init, restore, serve};
 
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Restore(restore::RestoreArgs),
+    /// Measures what this machine can do.
+    Bench(bench::BenchArgs),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -29,13 +31,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let log = match &arguments.command {
         Command::Serve(args) => args.log,
-        Command::Init(_) | Command::Restore(_) | Command::Client(_) => LogArgs::default(),
+        Command::Init(_) | Command::Restore(_) | Command::Bench(_) | Command::Client(_) => LogArgs::default(),
     };
     log.start();
     let outcome = match &arguments.command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Restore(args) => restore::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Client(command) => return cli::run(command),
     };
     match outcome {

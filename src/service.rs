@@ -25,6 +25,7 @@ pub mod job;
 pub mod key;
 pub mod lifecycle;
 pub mod metrics;
+pub mod named;
 pub mod operator;
 mod pace;
 pub mod pin;

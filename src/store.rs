@@ -22,6 +22,7 @@ mod guard;
 pub mod hot;
 pub mod imports;
 pub mod jobs;
+pub mod names;
 pub mod objects;
 pub mod operators;
 pub mod policies;
@@ -39,13 +40,17 @@ mod writer;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
+use self::hot::{Memory, Overlay, Unfolded};
+use self::names::Names;
 pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
@@ -217,6 +222,7 @@ struct Opened {
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<jobs::Observer>>,
     readers: Arc<Readers>,
+    names: Arc<Names>,
     vault: Arc<Vault>,
     location: Location,
     /// Held as long as the store is open. The system lets go of it when the process ends, however it ends.
@@ -225,8 +231,15 @@ struct Opened {
 
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<ReadConnection>>,
     places: Semaphore,
+    overlay: Arc<Overlay>,
+}
+
+struct ReadConnection {
+    connection: Connection,
+    /// When its reader came in, as the overlay counts.
+    epoch: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -254,7 +267,8 @@ impl Store {
         let transaction = connection.transaction()?;
         Vault::create(&transaction, &master)?;
         let vault = Vault::open(&transaction, &master)?;
-        let tx = Tx::new(&transaction, &vault, now, &scope::ALL);
+        let unfolded = Unfolded::default();
+        let tx = Tx::new(&transaction, &vault, now, &scope::ALL, &unfolded);
         fill(&tx)?;
         let (additions, _) = tx.finish()?;
         audit::create(&transaction, &vault, now)?.append(&transaction, now, &additions)?;
@@ -286,19 +300,27 @@ impl Store {
         let mut connection = schema::open(&path).map_err(damaged)?;
         let vault = Arc::new(Vault::open(&connection, &master).map_err(damaged)?);
         schema::prepare_writer(&mut connection, &path, synchronous).map_err(damaged)?;
-        let readers =
-            Arc::new(Readers { path: path.clone(), idle: Mutex::default(), places: Semaphore::new(READERS) });
+        let overlay = Arc::new(Overlay::default());
+        let readers = Arc::new(Readers {
+            path: path.clone(),
+            idle: Mutex::default(),
+            places: Semaphore::new(READERS),
+            overlay: Arc::clone(&overlay),
+        });
+        let names = Arc::new(Names::default());
+        let memory = Memory::new(&mut connection, overlay, Arc::clone(&names)).map_err(damaged)?;
         let log = audit::open(&mut connection, &vault, clock.now()).map_err(damaged)?;
         let observer = Arc::default();
         let commits = Commits::default();
         let telling = (Arc::clone(&observer), commits.clone());
-        let writer = Writer::start(connection, Arc::clone(&vault), clock, telling, log)?;
+        let writer = Writer::start(connection, Arc::clone(&vault), clock, telling, log, memory)?;
         Ok(Self {
             file: Arc::new(Opened {
                 writer,
                 commits,
                 observer,
                 readers,
+                names,
                 vault,
                 location: location.clone(),
                 _lock: lock,
@@ -403,6 +425,25 @@ impl Store {
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
     }
 
+    /// Reads like [`Self::read`], on the thread of the caller: for what an index finds in some microseconds. To hand
+    /// that to another thread and back would take several times as long.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn look_up<T, E>(
+        &self,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        // Where all places are taken, one waits for them off this thread.
+        let Ok(_place) = self.file.readers.places.try_acquire() else { return self.read(work).await };
+        let read = || self.file.readers.read(&self.file.vault, &self.scope, work);
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
+    }
+
     /// Says who is told of jobs that were begun or moved on, once their commit stands and before anybody is answered.
     /// Only the first one is; called on the writer's thread, so it must be quick.
     pub fn observe_jobs(&self, observer: jobs::Observer) {
@@ -456,6 +497,16 @@ fn lock_directory(data_dir: &Path) -> Result<File, StoreError> {
 }
 
 impl Readers {
+    fn open(&self) -> Result<ReadConnection, StoreError> {
+        let connection = schema::open_reader(&self.path)?;
+        let (overlay, epoch) = (Arc::clone(&self.overlay), Arc::new(AtomicU64::new(0)));
+        let came = Arc::clone(&epoch);
+        hot::install_views(&connection, move |key, number| {
+            overlay.column(came.load(Ordering::Relaxed), key, number)
+        })?;
+        Ok(ReadConnection { connection, epoch })
+    }
+
     fn read<T, E: From<StoreError>>(
         &self,
         vault: &Vault,
@@ -463,10 +514,12 @@ impl Readers {
         work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
+        let ReadConnection { mut connection, epoch } = match idle {
             Some(connection) => connection,
-            None => schema::open_reader(&self.path).map_err(E::from)?,
+            None => self.open().map_err(E::from)?,
         };
+        let visit = self.overlay.enter();
+        epoch.store(visit.epoch, Ordering::Relaxed);
         let deadline = Instant::now() + READ_LIMIT;
         connection
             .progress_handler(PROGRESS_OPS, Some(move || Instant::now() > deadline))
@@ -476,7 +529,9 @@ impl Readers {
                 connection.unchecked_transaction().map_err(|error| E::from(StoreError::from(error)))?;
             work(&Reader { connection: &transaction, vault, scope })
         };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        drop(visit);
+        let idle = ReadConnection { connection, epoch };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         outcome
     }
 }
@@ -518,12 +573,20 @@ pub struct Tx<'c> {
     cut: Cell<Option<i64>>,
     /// How many tokens were added.
     added: RefCell<BTreeMap<tokens::Home, i64>>,
-    /// Whether a policy was made: the writer reads them again.
-    policies_changed: Cell<bool>,
+    /// States that decisions have moved and no table has yet.
+    unfolded: &'c Unfolded,
+    /// Those of them that this change has settled.
+    settled: RefCell<Vec<hot::Settled>>,
 }
 
 impl<'c> Tx<'c> {
-    fn new(connection: &'c Connection, vault: &'c Vault, now: Timestamp, scope: &'c Scope) -> Self {
+    fn new(
+        connection: &'c Connection,
+        vault: &'c Vault,
+        now: Timestamp,
+        scope: &'c Scope,
+        unfolded: &'c Unfolded,
+    ) -> Self {
         Self {
             reader: Reader { connection, vault, scope },
             now,
@@ -531,7 +594,8 @@ impl<'c> Tx<'c> {
             moved_jobs: RefCell::default(),
             cut: Cell::default(),
             added: RefCell::default(),
-            policies_changed: Cell::default(),
+            unfolded,
+            settled: RefCell::default(),
         }
     }
 
@@ -567,6 +631,11 @@ impl<'c> Tx<'c> {
     fn rewrite_version(&self) -> Result<(), StoreError> {
         let version: i64 = self.connection().query_row("PRAGMA user_version", [], |row| row.get(0))?;
         Ok(self.connection().pragma_update(None, "user_version", version)?)
+    }
+
+    /// The change is taken back, and what it has settled with it.
+    fn unsettle(self) {
+        self.unfolded.unsettle(self.settled.into_inner());
     }
 
     /// Writes what was put off to the end of the change, its counts. Returns what is put off to the end of the commit,

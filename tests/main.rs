@@ -8,6 +8,7 @@
 mod agents;
 mod api;
 mod audit;
+mod bench_verify;
 mod clients;
 mod compliance;
 mod concurrency;

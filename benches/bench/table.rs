@@ -9,6 +9,8 @@ pub enum Limit {
     AtLeast(f64),
     /// At most so many times its reference.
     TimesAtMost(f64),
+    /// At least so many times its reference.
+    TimesAtLeast(f64),
     /// It is there to be read.
     None,
 }
@@ -36,6 +38,7 @@ impl Table {
             Limit::AtMost(most) => (format!("<= {} {unit}", figure(most)), Some(measured <= most)),
             Limit::AtLeast(least) => (format!(">= {} {unit}", figure(least)), Some(measured >= least)),
             Limit::TimesAtMost(most) => (format!("<= {most}x"), ratio.map(|ratio| ratio <= most)),
+            Limit::TimesAtLeast(least) => (format!(">= {least}x"), ratio.map(|ratio| ratio >= least)),
             Limit::None => (String::new(), None),
         };
         self.kept &= ok != Some(false);

@@ -1,10 +1,10 @@
 //! `auth/verify` over HTTP by 16 connections: alone, and while the same server writes 50,000 rows.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fobd::cli::bench::fdatasync;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value as Json, json};
 use sha1::Sha1;
@@ -26,7 +26,13 @@ const TIMES: u64 = 3;
 /// Prints its rows.
 pub fn run(data: &Data, table: &mut Table) {
     let location = data.copy();
-    table.row("fdatasync of 4 KiB, p50", "ms", fdatasync(&location.data_dir), None, Limit::None);
+    table.row(
+        "fdatasync of 4 KiB, p50",
+        "ms",
+        fdatasync(&location.data_dir).unwrap().as_secs_f64() * 1e3,
+        None,
+        Limit::None,
+    );
     let server = Server::start(&location);
     let mut load = Load::new(data, &server.address);
     load.run(|| std::thread::sleep(Duration::from_millis(500)));
@@ -158,21 +164,4 @@ fn hotp(secret: &[u8], counter: u64) -> String {
     let offset = usize::from(hash[19] & 15);
     let four: [u8; 4] = hash[offset..offset + 4].try_into().unwrap();
     format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
-}
-
-/// Median of appending 4 KiB to a file and waiting for the disk.
-pub fn fdatasync(dir: &std::path::Path) -> f64 {
-    let path = dir.join("fdatasync");
-    let mut file = std::fs::File::create(&path).unwrap();
-    let mut times: Vec<f64> = (0..200)
-        .map(|_| {
-            let begun = Instant::now();
-            file.write_all(&[7; 4096]).unwrap();
-            file.sync_data().unwrap();
-            begun.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    std::fs::remove_file(&path).unwrap();
-    times.sort_by(f64::total_cmp);
-    quantile(&times, 0.5)
 }

@@ -39,6 +39,15 @@ impl Digits {
         self.0
     }
 
+    /// The last so many decimal places of a truncated HMAC.
+    pub(super) const fn last_of(self, number: u32) -> u32 {
+        match 10_u32.checked_pow(self.0 as u32) {
+            Some(end) => number % end,
+            // Ten places hold all of its 31 bits.
+            None => number,
+        }
+    }
+
     /// The number, as a length.
     pub(super) const fn length(self) -> usize {
         self.0 as usize
@@ -57,23 +66,28 @@ pub struct Passcode {
     /// ASCII digits, zero bytes behind the last one.
     text: [u8; 10],
     digits: Digits,
+    /// The same as a number.
+    number: u64,
 }
 
 impl Passcode {
     /// The last `digits` decimal places of a number, with leading zeros.
     pub(super) fn of(mut number: u64, digits: Digits) -> Self {
         let mut text = [0; 10];
+        let (mut shown, mut unit) = (0, 1);
         for place in text.iter_mut().take(digits.length()).rev() {
             // A decimal place is at most 9.
             *place = b'0' + (number % 10) as u8;
+            shown += unit * (number % 10);
+            unit *= 10;
             number /= 10;
         }
-        Self { text, digits }
+        Self { text, digits, number: shown }
     }
 
     /// A passcode that equals no other, for searches that are only made to take their time.
     pub(super) const fn impossible(digits: Digits) -> Self {
-        Self { text: [0xff; 10], digits }
+        Self { text: [0xff; 10], digits, number: u64::MAX }
     }
 
     /// Reads a passcode of exactly this length. `None` if it has another, or anything but ASCII digits.
@@ -82,9 +96,17 @@ impl Passcode {
         if text.len() != digits.length() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let mut passcode = Self { text: [0; 10], digits };
-        passcode.text.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
+        let mut passcode = Self { text: [0; 10], digits, number: 0 };
+        for (place, byte) in passcode.text.iter_mut().zip(text.bytes()) {
+            *place = byte;
+            passcode.number = 10 * passcode.number + u64::from(byte - b'0');
+        }
         Some(passcode)
+    }
+
+    /// The passcode as a number, for comparison with numbers of so many digits; one of another length equals none.
+    pub(super) fn number(&self, digits: Digits) -> u64 {
+        if self.digits == digits { self.number } else { u64::MAX }
     }
 
     /// The text, for the one who asked for it.

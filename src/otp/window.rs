@@ -2,6 +2,8 @@
 
 use std::hint::black_box;
 
+use subtle::ConstantTimeEq as _;
+
 use super::credential::Kind;
 use super::factor::FactorState;
 use super::hotp::Generator;
@@ -136,16 +138,18 @@ impl Window {
     pub(super) fn search(&self, generator: &Generator, passcodes: &[Passcode]) -> Option<u64> {
         // run[k] says that the last k + 1 factors were those of the first k + 1 passcodes.
         let mut run = vec![false; passcodes.len()];
+        let digits = generator.digits();
+        let expected: Vec<u64> = passcodes.iter().map(|passcode| passcode.number(digits)).collect();
         let mut best: Option<(u64, u64)> = None;
         for offset in 0..self.count {
             let factor = self.first.saturating_add(offset);
-            let passcode = generator.at(factor);
+            let number = generator.number_at(factor);
             // The last u64 is never accepted: nothing could be above it afterwards.
             let allowed = self.floor <= factor && factor <= self.last && factor < u64::MAX;
             let mut before = true;
-            for (fits, expected) in run.iter_mut().zip(passcodes) {
+            for (fits, expected) in run.iter_mut().zip(&expected) {
                 let fitted = *fits;
-                *fits = before & allowed & (passcode == *expected);
+                *fits = before & allowed & bool::from(number.ct_eq(expected));
                 before = fitted;
             }
             if run.last() == Some(&true) {

@@ -104,8 +104,9 @@ impl Tx<'_> {
             user.status.as_str(),
             self.now().as_millis(),
         ))?;
-        let mut state =
-            self.connection().prepare_cached("INSERT INTO user_states (user_id, failures) VALUES (?1, 0)")?;
+        let mut state = self
+            .connection()
+            .prepare_cached("INSERT INTO main.user_states (user_id, failures) VALUES (?1, 0)")?;
         one_row(state.execute([id])?)?;
         Ok(UserId(id))
     }
@@ -181,7 +182,7 @@ impl Tx<'_> {
     pub fn clear_user_failures(&self, user: UserId) -> Result<(), StoreError> {
         self.guard(user)?;
         let mut clear = self.connection().prepare_cached(
-            "UPDATE user_states SET failures = 0, locked_until_ms = NULL WHERE user_id = ?1",
+            "UPDATE main.user_states SET failures = 0, locked_until_ms = NULL WHERE user_id = ?1",
         )?;
         one_row(clear.execute([user.0])?)
     }

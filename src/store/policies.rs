@@ -3,7 +3,7 @@
 //! One row per change, numbered across all levels; the newest row of a level is in force and says only what differs
 //! from the level above. So one number names a policy for good: what was in force for some token at version 12 are the
 //! newest rows of its three levels that are not newer than 12. The writer keeps all that is in force in memory
-//! ([`Policies`]) and reads it again after a change, in the same commit.
+//! ([`Policies`]) and reads it again after a change, in the same commit: SQLite tells it of rows of this table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,9 +119,7 @@ impl Tx<'_> {
         )?;
         let (product, token) = level.columns();
         let at = self.now().as_millis();
-        let version = insert.insert((product, token, to_json(says).to_string(), operator, at))?;
-        self.policies_changed.set(true);
-        Ok(version)
+        Ok(insert.insert((product, token, to_json(says).to_string(), operator, at))?)
     }
 }
 

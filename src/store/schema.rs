@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
+use super::hot::journal;
 
 /// One step per version. A released step is never edited.
 const STEPS: &[&str] = &[
@@ -20,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
     include_str!("schema/0007.sql"),
+    include_str!("schema/0008.sql"),
     include_str!("schema/0010.sql"),
 ];
 
@@ -61,7 +63,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Sets up the write connection and brings the tables up to date.
+/// Sets up the write connection and brings the tables up to date, in form and in what they hold.
 pub(super) fn prepare_writer(
     connection: &mut Connection,
     path: &Path,
@@ -89,6 +91,8 @@ pub(super) fn prepare_writer(
     // The writer does that itself, where a failure of the disk is seen.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // In the form that it was written for.
+    journal::recover(connection)?;
     let version = version(connection)?;
     migrate(connection, version)
 }

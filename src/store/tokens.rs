@@ -100,7 +100,7 @@ impl Tx<'_> {
             self.now().as_millis(),
         ))?;
         let mut state = self.connection().prepare_cached(
-            "INSERT INTO token_states (token_id, next_factor, drift_steps, needs_sync, failures)
+            "INSERT INTO main.token_states (token_id, next_factor, drift_steps, needs_sync, failures)
              VALUES (?1, ?2, 0, 0, 0)",
         )?;
         one_row(state.execute((id, next_factor as i64))?)?;
@@ -147,7 +147,7 @@ impl Tx<'_> {
         self.guard(token)?;
         self.write_credential(token, credential)?;
         let mut state = self.connection().prepare_cached(
-            "UPDATE token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
+            "UPDATE main.token_states SET next_factor = ?2, drift_steps = 0, needs_sync = 0, failures = 0,
              locked_until_ms = NULL, clock_offset_ms = 0, clock_rate_ppb = 0, clock_at_ms = NULL, clock_since_ms = NULL,
              clock_successes = 0, clock_spread_offset = 0, clock_spread_both = 0, clock_spread_rate = 0,
              clock_frozen = 0, clock_rate_given = 0, pending_factor = NULL, pending_at_ms = NULL WHERE token_id = ?1",
@@ -162,8 +162,9 @@ impl Tx<'_> {
     /// [`StoreError`] if there is no such token.
     pub fn demand_sync(&self, token: TokenId) -> Result<(), StoreError> {
         self.guard(token)?;
-        let mut state =
-            self.connection().prepare_cached("UPDATE token_states SET needs_sync = 1 WHERE token_id = ?1")?;
+        let mut state = self
+            .connection()
+            .prepare_cached("UPDATE main.token_states SET needs_sync = 1 WHERE token_id = ?1")?;
         one_row(state.execute([token.0])?)
     }
 
@@ -253,7 +254,7 @@ impl Tx<'_> {
     pub fn clear_token_failures(&self, token: TokenId) -> Result<(), StoreError> {
         self.guard(token)?;
         let mut clear = self.connection().prepare_cached(
-            "UPDATE token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
+            "UPDATE main.token_states SET failures = 0, locked_until_ms = NULL WHERE token_id = ?1",
         )?;
         one_row(clear.execute([token.0])?)
     }

@@ -3,9 +3,9 @@
 //! An fsync takes 0.25 ms on a quiet disk and 4 ms on a busy one, so sharing it is what decides throughput. A
 //! lone write never waits for a timer: the batch is whatever queued up while the last commit was under way.
 //!
-//! Decisions ([`super::hot`]) that follow each other share one load and one flush. Other work gets a savepoint
-//! of its own: its error or panic undoes its own changes and no others. A failed commit, or a decision that
-//! panics, fails the whole batch and forgets all memory of it.
+//! Decisions ([`super::hot`]) work in memory and leave one row of the decision log behind. Other work gets a savepoint
+//! of its own: its error or panic undoes its own changes and no others. A failed commit, or a decision that panics,
+//! fails the whole batch and forgets all memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use super::audit::{Additions, Entry, Log, Tail};
-use super::hot::{Decision, Keys, Rows};
+use super::hot::{Decision, Keys, Memory, Pace, Rows};
 use super::jobs::{Observer, Row};
 use super::sealing::Vault;
 use super::{StoreError, Tx};
@@ -32,6 +32,13 @@ use crate::otp::time::{Clock, Timestamp};
 const QUEUE: usize = 8192;
 /// Most requests of one commit. It bounds how long the first of them waits for the others.
 const MAX_BATCH: usize = 1024;
+
+/// How long nobody may ask for anything before states are folded into their tables without having to be.
+const IDLE: Duration = Duration::from_millis(250);
+/// How long a piece of that may hold the writer.
+const FOLDED_IDLE: Duration = Duration::from_millis(2);
+/// How long a piece of it at the end of the store.
+const FOLDED_AT_END: Duration = Duration::from_millis(50);
 
 /// Pages after which the write-ahead log is folded into the database: 4 MiB. Counted in pages, because that is what
 /// folding costs: a thousand rows of an import share some dozens of them, a thousand verifies hardly any.
@@ -115,6 +122,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
         (observer, commits): (Arc<OnceLock<Observer>>, Commits),
         log: Log,
+        memory: Memory,
     ) -> Result<Self, StoreError> {
         let (requests, waiting) = sync_channel(QUEUE);
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -132,10 +140,11 @@ impl Writer {
             newest,
             vault,
             clock,
-            rows: Rows::default(),
+            memory,
             healthy: Arc::clone(&healthy),
             broken: None,
             log_pages,
+            idle: IDLE,
             observer,
             commits,
         };
@@ -264,7 +273,7 @@ struct State {
     connection: Connection,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
-    rows: Rows,
+    memory: Memory,
     log: Log,
     newest: watch::Sender<i64>,
     healthy: Arc<AtomicBool>,
@@ -272,6 +281,8 @@ struct State {
     broken: Option<String>,
     /// Pages of the write-ahead log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// How long to wait for a request before the next piece is folded.
+    idle: Duration,
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<Observer>>,
     commits: Commits,
@@ -288,14 +299,17 @@ impl State {
     fn run(mut self, waiting: &Receiver<Request>) {
         let mut stopping = false;
         if let Some(entry) = self.log.damage_entry() {
-            self.commit(Vec::new(), Additions { entries: vec![entry], ..Additions::default() });
+            self.commit(Vec::new(), Additions { entries: vec![entry], ..Additions::default() }, None);
         }
         while !stopping {
             let mut batch = Vec::new();
             let mut next = match self.receive(waiting) {
-                Ok(first) => Some(first),
+                Ok(first) => {
+                    self.idle = IDLE;
+                    Some(first)
+                }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.sign();
+                    self.use_rest();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -308,9 +322,12 @@ impl State {
                 next = if batch.len() < MAX_BATCH && !stopping { waiting.try_recv().ok() } else { None };
             }
             if !batch.is_empty() {
-                self.commit(batch, Additions::default());
+                self.commit(batch, Additions::default(), None);
                 self.fold();
             }
+        }
+        while !self.memory.is_folded() && self.broken.is_none() && self.is_healthy() {
+            self.commit(Vec::new(), Additions::default(), Some(FOLDED_AT_END));
         }
         self.sign();
         // Leaves one file behind and nothing to replay.
@@ -319,18 +336,38 @@ impl State {
         }
     }
 
-    /// Waits for a request, but not past the time by which the newest audit rows must have a signed head.
+    fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    /// Waits for a request, but not past the time by which the newest audit rows must have a signed head, and not
+    /// idly while states are to be folded.
     fn receive(&self, waiting: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
-        match self.log.patience(self.clock.now()).filter(|_| self.broken.is_none()) {
+        let signing = self.log.patience(self.clock.now());
+        let folding = (!self.memory.is_folded() && self.is_healthy()).then_some(self.idle);
+        match signing.into_iter().chain(folding).min().filter(|_| self.broken.is_none()) {
             Some(patience) => waiting.recv_timeout(patience),
             None => waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Nobody asks for anything: signs what is due, or folds a piece.
+    fn use_rest(&mut self) {
+        let due = self.log.patience(self.clock.now()).is_some_and(|patience| patience.is_zero());
+        if due || self.memory.is_folded() {
+            self.sign();
+        } else {
+            self.commit(Vec::new(), Additions::default(), Some(FOLDED_IDLE));
+            self.fold();
+            // The next piece waits for nobody but those who have come meanwhile.
+            self.idle = Duration::ZERO;
         }
     }
 
     /// Signs the end of the audit log in a commit of its own.
     fn sign(&mut self) {
         if self.broken.is_none() {
-            self.commit(Vec::new(), Additions { sign: true, ..Additions::default() });
+            self.commit(Vec::new(), Additions { sign: true, ..Additions::default() }, None);
         }
     }
 
@@ -360,8 +397,9 @@ impl State {
         }
     }
 
-    /// Runs a batch in one transaction, with these audit rows first, and answers everybody in it.
-    fn commit(&mut self, batch: Vec<Request>, additions: Additions) {
+    /// Runs a batch in one transaction, with these audit rows first, and answers everybody in it. Without anybody to
+    /// answer, it may fold for so long.
+    fn commit(&mut self, batch: Vec<Request>, additions: Additions, alone: Option<Duration>) {
         if let Some(cause) = &self.broken {
             for request in batch {
                 refuse(request, cause);
@@ -372,12 +410,13 @@ impl State {
         let answers = Vec::with_capacity(batch.len());
         let mut after = After { answers, ..After::default() };
         let (requests, begun) = (batch.len(), Instant::now());
-        let outcome = self.run_batch(batch, now, additions, &mut after);
+        let outcome = self.run_batch(batch, now, additions, &mut after, alone);
         self.commits.ended(requests, begun.elapsed(), outcome.is_ok());
         let After { answers, jobs, signatures } = after;
         match &outcome {
             Ok((tail, _)) => {
                 self.healthy.store(true, Ordering::Release);
+                self.memory.publish();
                 if let Some(tail) = tail {
                     self.log.remember(*tail);
                     self.newest.send_replace(tail.sequence);
@@ -387,7 +426,7 @@ impl State {
             Err(error) => {
                 tracing::error!(%error, requests = answers.len(), "a commit failed: nothing of it stands");
                 self.healthy.store(false, Ordering::Release);
-                self.rows = Rows::default();
+                self.memory.forget();
                 self.log.forget();
                 // After a failed fsync the page cache and the disk may differ, whatever a second try says.
                 if let StoreError::Sqlite(error) = error
@@ -413,8 +452,11 @@ impl State {
         now: Timestamp,
         mut additions: Additions,
         after: &mut After,
+        alone: Option<Duration>,
     ) -> Result<(Option<Tail>, Option<SignedHead>), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let ready = self.memory.begin(&mut self.connection);
+        let transaction = ready
+            .and_then(|()| Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?));
         let transaction = match transaction {
             Ok(transaction) => transaction,
             Err(error) => {
@@ -422,28 +464,24 @@ impl State {
                 for request in batch {
                     refuse(request, &text);
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let mut batch = batch.into_iter().peekable();
+        let mut decided = 0;
+        let mut batch = batch.into_iter();
         let mut failure: Option<StoreError> = None;
-        while let Some(request) = batch.next() {
+        for request in batch.by_ref() {
             if let Some(error) = &failure {
                 refuse(request, &error.to_string());
                 continue;
             }
             let outcome = match request {
-                Request::Decide(first) => {
-                    let mut run = vec![first];
-                    while let Some(Request::Decide(_)) = batch.peek() {
-                        if let Some(Request::Decide(more)) = batch.next() {
-                            run.push(more);
-                        }
-                    }
-                    decide(&transaction, &self.vault, &mut self.rows, run, now, &mut after.answers)
+                Request::Decide(asked) => {
+                    decided += 1;
+                    decide(&transaction, &self.vault, &mut self.memory, asked, now, after)
                 }
                 Request::Work(scope, work) => {
-                    run_work(&transaction, &self.vault, &mut self.rows, &scope, work, now, after)
+                    run_work(&transaction, &self.vault, &mut self.memory, &scope, work, now, after)
                 }
                 Request::Sign(reply) => {
                     after.signatures.push(reply);
@@ -459,6 +497,8 @@ impl State {
         if let Some(error) = failure {
             return Err(error);
         }
+        self.memory.fold(&transaction, alone.map_or(Pace::Beside(decided), Pace::Alone))?;
+        self.memory.log(&transaction)?;
         // Last of all: now the order of all rows of this commit is known, and none of them is taken back alone.
         let (tail, head) = match additions.is_empty() {
             true => (None, None),
@@ -486,50 +526,49 @@ fn refuse(request: Request, cause: &str) {
 fn decide(
     connection: &Connection,
     vault: &Vault,
-    rows: &mut Rows,
-    run: Vec<Box<dyn AnyDecision>>,
+    memory: &mut Memory,
+    asked: Box<dyn AnyDecision>,
     now: Timestamp,
-    answers: &mut Vec<Answer>,
+    after: &mut After,
 ) -> Result<Additions, StoreError> {
-    let keys: Vec<Keys> = run.iter().map(|asked| asked.keys()).collect();
-    rows.load(connection, vault, &keys)?;
-    let mut entries = Vec::with_capacity(run.len());
-    for asked in run {
+    let keys = asked.keys();
+    let (entry, answer) = memory.decide(connection, vault, &keys, now, |rows| {
         // It may have left any of the rows half changed, so that the batch cannot stand; the writer must.
-        let decided = catch_unwind(AssertUnwindSafe(|| asked.decide(rows, now)));
-        let (entry, answer) = decided.map_err(|_| StoreError::Panicked)?;
-        entries.push(entry);
-        answers.push(answer);
-    }
-    rows.flush(connection, now)?;
-    Ok(Additions { entries, ..Additions::default() })
+        catch_unwind(AssertUnwindSafe(|| asked.decide(rows, now))).map_err(|_| StoreError::Panicked)
+    })?;
+    after.answers.push(answer);
+    Ok(Additions { entries: vec![entry], ..Additions::default() })
 }
 
 fn run_work(
     connection: &Connection,
     vault: &Vault,
-    rows: &mut Rows,
+    memory: &mut Memory,
     scope: &Scope,
     work: Box<dyn FnOnce(&Tx<'_>) -> WorkDone + Send>,
     now: Timestamp,
     after: &mut After,
 ) -> Result<Additions, StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
-    let tx = Tx::new(connection, vault, now, scope);
-    let done = work(&tx);
-    after.answers.push(done.answer);
-    if done.keep {
-        if tx.policies_changed.get() {
-            rows.forget_policies();
-        }
+    let tx = Tx::new(connection, vault, now, scope, memory.unfolded());
+    let WorkDone { keep, answer } = work(&tx);
+    let touched = memory.touched();
+    let settled = memory.is_settled(&touched);
+    if keep && settled {
+        after.answers.push(answer);
         let (additions, mut jobs) = tx.finish()?;
         after.jobs.append(&mut jobs);
         connection.execute_batch("RELEASE work")?;
-        Ok(additions)
-    } else {
-        connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
-        Ok(Additions::default())
+        memory.absorb(connection, touched)?;
+        return Ok(additions);
     }
+    after.answers.push(match settled {
+        true => answer,
+        false => Box::new(move |stands| answer(stands.and(Err(StoreError::Panicked)))),
+    });
+    tx.unsettle();
+    connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
+    Ok(Additions::default())
 }
 
 /// Whether SQLite says that the file itself cannot be trusted or written any more.

@@ -157,7 +157,8 @@ fn rows_of_a_file_without_hashes_get_them_when_it_is_opened() {
     log.database()
         .execute_batch(
             "DROP TABLE audit_index; DROP TABLE audit_progress; DROP TABLE audit_heads; DROP TABLE audit_cuts;
-             DROP TABLE audit_nodes; ALTER TABLE audit DROP COLUMN hash; PRAGMA user_version = 3;
+             DROP TABLE audit_nodes; DROP TABLE decision_log;
+             ALTER TABLE audit DROP COLUMN hash; PRAGMA user_version = 3;
              INSERT INTO audit (at_ms, operator, action, token_id, user_id, outcome, detail)
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
              SELECT 1500 + n, 'old', 'auth/verify', n, NULL, 'accepted', 'row ' || n FROM n;",

@@ -8,10 +8,9 @@ use super::{check_source, checked, request_name};
 use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
-use crate::service::inventory::Selector;
+use crate::service::named;
 use crate::service::pin::NewPin;
 use crate::service::verify::{self, Answer, Question};
-use crate::store::Reader;
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
@@ -22,24 +21,14 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
     check_source(source.as_deref())?;
     let request = request_name(&cx, request)?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
-    let has_name = request.is_some();
-    let (user, token, words) = cx
-        .app
-        .store
-        .read(move |reader| {
-            let found = (
-                named(reader, &objects::USER, user.as_ref())?,
-                named(reader, &objects::TOKEN, token.as_ref())?,
-            );
-            let needed = has_name || found.0 == Some(None) || found.1 == Some(None);
-            let words = if needed {
-                json!([user.map(Json::from), token.map(Json::from)]).to_string()
-            } else {
-                String::new()
-            };
-            Ok::<_, Error>((found.0, found.1, words))
-        })
-        .await?;
+    let (found_user, found_token) = named::find(&cx.app.store, user.as_ref(), token.as_ref()).await?;
+    // What the request is about, where that is more than the rows: it has a name, or names somebody who is not there.
+    let in_words = request.is_some() || found_user == Some(None) || found_token == Some(None);
+    let words = match in_words {
+        true => json!([user.map(Json::from), token.map(Json::from)]).to_string(),
+        false => String::new(),
+    };
+    let (user, token) = (found_user, found_token);
     let new_pin = match new_pin {
         Some(text) => {
             let (user, token) = (user.flatten().map(UserId), token.flatten().map(TokenId));
@@ -77,29 +66,14 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
 /// Refuses a `return` list that is wrong, or that shows users to a caller who may not see them: who asks whether a
 /// passcode is right has named its user, and needs no more of the directory.
 async fn permitted(cx: &Context, object: &'static Object, wanted: Vec<Json>) -> Result<Vec<Json>, Error> {
+    if wanted.is_empty() {
+        return Ok(wanted);
+    }
     let wanted = checked(cx, object, wanted).await?;
     if !cx.caller.role.grants(Permission::DirectoryRead) && objects::shows(object, &wanted, &objects::USER)? {
         return Err(Error::new(Kind::Forbidden, "`return` names users: you are not allowed to see them"));
     }
     Ok(wanted)
-}
-
-/// Finds what a selector names: `None` if none was given, `Some(None)` if nothing fits.
-fn named(
-    reader: &Reader<'_>,
-    object: &'static Object,
-    selector: Option<&Selector>,
-) -> Result<Option<Option<i64>>, Error> {
-    let Some(selector) = selector else { return Ok(None) };
-    match selector.find(reader, object) {
-        Ok(id) => Ok(Some(Some(id))),
-        Err(error)
-            if matches!(error.kind, Kind::UserNotFound | Kind::DomainNotFound | Kind::TokenNotFound) =>
-        {
-            Ok(Some(None))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 pub(in crate::rpc) async fn list_tokens(cx: Context, params: ListOfUser) -> Result<Reply, Error> {
