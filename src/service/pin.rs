@@ -49,19 +49,26 @@ pub struct NewPin {
 }
 
 impl NewPin {
-    /// Makes ready to judge the PIN that this user has chosen.
+    /// Makes ready to judge the PIN that this user has chosen, or the one who has this token.
     ///
     /// # Errors
     /// If the store cannot be read, or the system gives no random bytes.
-    pub async fn of(store: &Store, user: Option<UserId>, text: Zeroizing<String>) -> Result<Self, Error> {
-        let login_name = match user {
-            Some(user) => {
-                let named =
-                    store.read(move |reader| Ok::<_, Error>(reader.domain_and_login_of(user)?)).await?;
-                Some(named.1)
-            }
-            None => None,
-        };
+    pub async fn of(
+        store: &Store,
+        user: Option<UserId>,
+        token: Option<TokenId>,
+        text: Zeroizing<String>,
+    ) -> Result<Self, Error> {
+        let login_name = store
+            .read(move |reader| {
+                let user = match (user, token) {
+                    (None, Some(token)) => holder_of(reader, token)?,
+                    (user, _) => user,
+                };
+                let named = user.map(|user| reader.domain_and_login_of(user)).transpose()?;
+                Ok::<_, Error>(named.map(|(_, login_name)| login_name))
+            })
+            .await?;
         Ok(Self { text, login_name, salt: random::bytes()? })
     }
 
@@ -87,6 +94,14 @@ impl NewPin {
     pub(super) fn put(&self, key: &PinKey, id: AssignmentId, row: &mut AssignmentRow, now: Timestamp) {
         row.pin = Some(key.record(id.0, self.salt, &self.text));
         (row.pin_changed, row.must_change_pin, row.pin_since) = (true, false, now);
+    }
+}
+
+/// The one user who has the token.
+fn holder_of(reader: &Reader<'_>, token: TokenId) -> Result<Option<UserId>, Error> {
+    match *reader.assignments_of(token)? {
+        [assignment] => Ok(Some(reader.assigned(assignment)?.1)),
+        _ => Ok(None),
     }
 }
 
@@ -172,7 +187,7 @@ pub struct PinChange {
 /// for a new PIN that breaks a rule (nothing is counted then), or is the old one.
 pub async fn change(store: &Store, caller: &Caller, change: PinChange) -> Result<(), Error> {
     let PinChange { token, user, source, old, new } = change;
-    let new = NewPin::of(store, Some(user), new).await?;
+    let new = NewPin::of(store, Some(user), Some(token), new).await?;
     let key = store.pin_key().clone();
     store.decide(ChangePin { operator: caller.name.clone(), key, token, user, source, old, new }).await?
 }

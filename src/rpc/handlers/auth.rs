@@ -41,7 +41,10 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         })
         .await?;
     let new_pin = match new_pin {
-        Some(text) => Some(NewPin::of(&cx.app.store, user.flatten().map(UserId), text).await?),
+        Some(text) => {
+            let (user, token) = (user.flatten().map(UserId), token.flatten().map(TokenId));
+            Some(NewPin::of(&cx.app.store, user, token, text).await?)
+        }
         None => None,
     };
     let question = Question {
