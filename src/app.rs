@@ -15,6 +15,7 @@ use crate::otp::time::Clock;
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::explain::desk::{self, Desk};
 use crate::service::find::Searches;
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub rules: verify::Rules,
     /// Searches by what tokens show: one at a time, and not too often.
     pub searches: Searches,
+    /// Where failed attempts wait to be explained.
+    pub desk: Desk,
     /// Who is logged in.
     pub logins: Arc<Logins>,
     /// The address under which clients reach this server, once it is known.
@@ -87,6 +90,7 @@ impl App {
             clock,
             rules,
             searches: Searches::default(),
+            desk: Desk::default(),
             logins,
             public_url: OnceLock::new(),
             tasks: Mutex::default(),
@@ -95,6 +99,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        app.keep(desk::run);
         Ok(app)
     }
 

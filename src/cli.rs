@@ -17,6 +17,7 @@ pub mod device;
 pub mod doctor;
 pub mod error;
 mod events;
+mod explain;
 pub mod find;
 pub mod init;
 pub mod job;

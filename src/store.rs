@@ -14,6 +14,7 @@ pub mod clients;
 pub mod clocks;
 pub mod directory;
 pub mod downloads;
+pub mod findings;
 mod guard;
 pub mod hot;
 pub mod imports;

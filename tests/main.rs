@@ -14,6 +14,7 @@ mod dependencies;
 mod durability;
 mod events;
 mod every_driver;
+mod explain;
 mod find;
 mod formats;
 mod identity;

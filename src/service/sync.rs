@@ -5,12 +5,15 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::explain::case::{Asked, Case, Typed};
 use crate::access::Caller;
+use crate::app::App;
 use crate::model::id::{TokenId, UserId};
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
+use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
+use crate::store::audit;
 use crate::store::hot::{Decision, Keys, Rows};
-use crate::store::{Store, audit};
 
 /// What to sync by what.
 pub struct SyncRequest {
@@ -28,9 +31,15 @@ pub struct SyncRequest {
 ///
 /// # Errors
 /// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`].
-pub async fn sync(store: &Store, caller: &Caller, request: SyncRequest) -> Result<(), Error> {
+pub async fn sync(app: &App, caller: &Caller, request: SyncRequest) -> Result<(), Error> {
     let SyncRequest { token, user, source, passcodes } = request;
-    store.decide(Sync { operator: caller.name.clone(), token, user, source, passcodes }).await?
+    let typed = passcodes.clone();
+    let sync = Sync { operator: caller.name.clone(), token, user, source, passcodes };
+    let (reply, known) = app.store.decide(sync).await?;
+    if let Some(known) = known {
+        app.desk.hand_in(Case { typed: Typed::Passcodes(typed), ..known });
+    }
+    reply
 }
 
 struct Sync {
@@ -42,7 +51,7 @@ struct Sync {
 }
 
 impl Decision for Sync {
-    type Reply = Result<(), Error>;
+    type Reply = (Result<(), Error>, Option<Case>);
 
     fn keys(&self) -> Keys {
         Keys { user: self.user, token: Some(self.token), source: self.source.clone() }
@@ -64,11 +73,39 @@ impl Decision for Sync {
             outcome,
             detail: rows.policies().name(),
         };
-        (reply, entry)
+        let case = matches!(outcome, "locked" | "not_synced").then(|| self.case(rows, outcome, now));
+        ((reply, case), entry)
     }
 }
 
 impl Sync {
+    /// What a refusal knows, but for what was typed.
+    fn case(&self, rows: &Rows, outcome: &'static str, now: Timestamp) -> Case {
+        let user = self.holder(rows).ok().flatten();
+        let locked = |throttle: Option<Throttle>| throttle.and_then(|throttle| throttle.locked(now));
+        let token = rows.tokens.get(&self.token);
+        let source = self.source.as_ref().and_then(|name| rows.sources.get(name)).copied();
+        Case {
+            at: now,
+            action: "token/syncToken",
+            outcome,
+            policy: rows.policies().name(),
+            typed: Typed::Passcodes(Vec::new()),
+            user,
+            user_locked: locked(user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle)),
+            source_locked: locked(source).is_some(),
+            tokens: vec![Asked {
+                token: self.token,
+                user,
+                assignment: None,
+                before: token.map(|row| row.factor),
+                locked: locked(token.map(|row| row.throttle)),
+                has_pin: true,
+                finding: None,
+            }],
+        }
+    }
+
     fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
         let (policies, user) = (rows.policies(), self.holder(rows)?);
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;

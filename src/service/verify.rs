@@ -9,15 +9,17 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::Error;
+use super::explain::case::{Asked, Case, Typed};
 use super::pin::{self, NewPin};
 use crate::access::Caller;
+use crate::app::App;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
 use crate::store::hot::{AssignmentRow, Decision, Keys, Rows};
 use crate::store::policies::Policies;
-use crate::store::{Store, StoreError, audit};
+use crate::store::{StoreError, audit};
 
 /// One question.
 pub struct Question {
@@ -60,17 +62,17 @@ pub struct Rules {
     pub keys: Arc<CoreKeys>,
 }
 
-/// Asks.
+/// Asks. What is refused is handed in to be explained, whoever it was for.
 ///
 /// # Errors
 /// [`StoreError`] if the decision could not be saved: then nothing was decided.
-pub async fn verify(
-    store: &Store,
-    rules: &Rules,
-    caller: &Caller,
-    question: Question,
-) -> Result<Answer, StoreError> {
-    store.decide(Verify { rules: rules.clone(), operator: caller.name.clone(), question }).await
+pub async fn verify(app: &App, caller: &Caller, question: Question) -> Result<Answer, StoreError> {
+    let verify = Verify { rules: app.rules.clone(), operator: caller.name.clone(), question };
+    let (answer, case) = app.store.decide(verify).await?;
+    if let Some(case) = case {
+        app.desk.hand_in(*case);
+    }
+    Ok(answer)
 }
 
 struct Verify {
@@ -87,14 +89,14 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    type Reply = Answer;
+    type Reply = (Answer, Option<Box<Case>>);
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
         Keys { user: *user, token: *token, source: source.clone() }
     }
 
-    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+    fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
         let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -106,8 +108,8 @@ impl Decision for Verify {
                 .filter_map(|held| self.candidate(rows, &policies, *held, now))
                 .collect(),
         };
-        let verdict =
-            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
+        let (verdict, findings) =
+            core::judge(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
         let (answer, held, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
                 Some(held) => {
@@ -118,6 +120,20 @@ impl Decision for Verify {
             },
             Verdict::Rejected(rejection) => (Answer::Rejected, holders.first(), outcome_of(&rejection)),
         };
+        let case = (answer == Answer::Rejected).then(|| {
+            let tokens = asked(rows, &holders, &subject, &findings, now);
+            Box::new(Case {
+                at: now,
+                action: "auth/verify",
+                outcome,
+                policy: policies.name(),
+                typed: Typed::Login(self.question.typed.clone()),
+                user,
+                user_locked: subject.user.and_then(|throttle| throttle.locked(now)),
+                source_locked: subject.source.is_some_and(|throttle| throttle.locked(now).is_some()),
+                tokens,
+            })
+        });
         match answer {
             Answer::NewPinRefused(_) => keep_memories(rows, subject),
             _ => put_back(rows, &holders, user, self.question.source.as_ref(), subject),
@@ -131,8 +147,32 @@ impl Decision for Verify {
             outcome,
             detail: policies.name(),
         };
-        (answer, entry)
+        ((answer, case), entry)
     }
+}
+
+/// What a refusal knows of its tokens: where they stood before it, for the rows have not changed yet.
+fn asked(
+    rows: &Rows,
+    holders: &[(Option<AssignmentId>, Holder)],
+    subject: &Subject,
+    findings: &[core::Finding],
+    now: Timestamp,
+) -> Vec<Asked> {
+    let judged = subject.candidates.iter().zip(findings);
+    holders
+        .iter()
+        .zip(judged)
+        .map(|((assignment, holder), (candidate, finding))| Asked {
+            token: holder.token,
+            user: holder.user,
+            assignment: *assignment,
+            before: rows.tokens.get(&holder.token).map(|row| row.factor),
+            locked: candidate.throttle.locked(now),
+            has_pin: candidate.pin.is_some(),
+            finding: Some(*finding),
+        })
+        .collect()
 }
 
 impl Verify {

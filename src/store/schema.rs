@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
     include_str!("schema/0007.sql"),
+    include_str!("schema/0009.sql"),
 ];
 
 /// The version this program writes.

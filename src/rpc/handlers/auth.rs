@@ -44,7 +44,7 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         typed: credential.otp,
         new_pin,
     };
-    match verify::verify(&cx.app.store, &cx.app.rules, &cx.caller, question).await? {
+    match verify::verify(&cx.app, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
         Answer::PinChangeDue => Ok(Reply::PinChangeDue),
         Answer::NewPinRefused(error) => Err(error),
