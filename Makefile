@@ -13,7 +13,7 @@ test: ## run all tests, on real pcscd, real files and real clients
 	@scripts/setup.sh test
 	cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 
-test-kernel: ## run the tests that need a kernel with USB, in one of their own (built once, in some minutes)
+test-kernel: ## run the tests that need a kernel of their own, for USB or to cut its power (built once, in some minutes)
 	@scripts/setup.sh kernel
 	scripts/kernel/test.sh
 
@@ -26,6 +26,7 @@ lint: ## check formatting, lints, docs and dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package fobd-drivers --features hid,pcsc --test kernel --locked -- -D warnings
+	cargo clippy --workspace --test power --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
 	else echo "cargo-deny is not installed: tests/dependencies.rs checks the licences instead"; fi

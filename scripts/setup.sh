@@ -17,9 +17,9 @@ case $what in
     ;;
   kernel)
     # To build the kernel; and what runs in it.
-    packages+=(bc bison flex make perl xz-utils libccid udev yubikey-personalization nitrocli)
+    packages+=(bc bison flex make perl xz-utils e2fsprogs libccid udev yubikey-personalization nitrocli)
     packages+=(libpython3-dev python3 python3-venv)
-    tools+=(bc bison flex make perl xz busybox udevadm ykinfo nitrocli python3)
+    tools+=(bc bison flex make perl xz mkfs.ext4 busybox udevadm ykinfo nitrocli python3)
     # busybox-static would push out busybox, which will do.
     command -v busybox >/dev/null || packages+=(busybox-static)
     # On other systems the source comes from kernel.org.

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::access::login::Logins;
 use crate::devices::handle::Devices;
+use crate::metrics::Metrics;
 use crate::model::scope::Scope;
 use crate::otp::repeats::RepeatKey;
-use crate::otp::time::Clock;
+use crate::otp::time::{Clock, Timestamp};
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
 use crate::service::explain::desk::{self, Desk};
 use crate::service::find::Searches;
+use crate::service::key::{self, KeyChange};
 use crate::service::{audit, catalogue, chunks, random, verify};
 use crate::store::Store;
 
@@ -41,6 +44,10 @@ pub struct Shared {
     pub events: Arc<Events>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// What it counts of itself.
+    pub metrics: Arc<Metrics>,
     /// What all verifies share.
     pub rules: verify::Rules,
     /// Searches by what tokens show: one at a time, and not too often.
@@ -49,8 +56,14 @@ pub struct Shared {
     pub desk: Desk,
     /// Who is logged in.
     pub logins: Arc<Logins>,
+    /// Held while a backup is made.
+    pub backup: Arc<tokio::sync::Mutex<()>>,
+    /// How a change of keys stands.
+    pub key_change: KeyChange,
     /// The address under which clients reach this server, once it is known.
     pub public_url: OnceLock<String>,
+    /// SHA-256 of the certificate that the server shows, if it speaks TLS.
+    fingerprint: Mutex<Option<String>>,
     /// Work that outlives the request that started it.
     tasks: Mutex<JoinSet<()>>,
     /// Work that lasts as long as the server.
@@ -80,19 +93,26 @@ impl App {
         devices.listen(events.clone());
         let followed = Arc::clone(&events);
         store.observe_jobs(Box::new(move |rows| followed.jobs_moved(&rows)));
+        let metrics = Arc::new(Metrics::new(store.commits()));
         let rules = verify::Rules {
+            metrics: Arc::clone(&metrics),
             keys: Arc::new(Keys { pin: store.pin_key().clone(), repeat: RepeatKey::new(random::bytes()?) }),
         };
         let logins = Arc::new(Logins::new(random::bytes()?));
         let shared = Shared {
             devices,
             events,
+            started: clock.now(),
             clock,
+            metrics,
             rules,
             searches: Searches::default(),
             desk: Desk::default(),
             logins,
+            backup: Arc::default(),
+            key_change: KeyChange::default(),
             public_url: OnceLock::new(),
+            fingerprint: Mutex::default(),
             tasks: Mutex::default(),
             keepers: Mutex::default(),
             stopping: watch::Sender::new(false),
@@ -100,6 +120,7 @@ impl App {
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
         app.keep(desk::run);
+        key::resume(&app).await?;
         Ok(app)
     }
 
@@ -118,6 +139,17 @@ impl App {
         Arc::new(Self { store: self.store.whole(), shared: Arc::clone(&self.shared) })
     }
 
+    /// SHA-256 of the certificate that the server shows, as browsers show it; `None` if it speaks plain HTTP.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which certificate the server shows from now on.
+    pub fn shows(&self, fingerprint: String) {
+        *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+    }
+
     /// Starts work that lasts until the server stops and is told when that is.
     pub fn keep<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>, watch::Receiver<bool>) -> F)
     where
@@ -132,7 +164,8 @@ impl App {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Forgets those that are done.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(work);
+        // What it logs belongs to the request that started it.
+        tasks.spawn(work.in_current_span());
     }
 
     /// Finishes what is under way, then closes the devices and the store.

@@ -5,26 +5,34 @@
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
 //! the server spends them at once, and where a fob in somebody's hand is looked for.
 //!
-//! The server's own commands are here too ([`init`], [`serve`]): these work on files and ports, not on the API,
+//! The server's own commands are here too ([`init`], [`serve`], [`restore`]): these work on files and ports, not on the API,
 //! and have none of the client's options.
 
+pub mod agent;
 mod ask;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod catalogue;
 pub mod client;
 pub mod device;
 pub mod doctor;
+pub mod enrol;
 pub mod error;
 mod events;
 mod explain;
 pub mod find;
+pub mod group;
 pub mod init;
 pub mod job;
+pub mod key;
+pub mod log;
 pub mod operator;
 mod output;
+pub mod pinned;
 #[cfg(test)]
 mod playback;
+pub mod restore;
 pub mod selector;
 pub mod serve;
 mod session;
@@ -105,10 +113,18 @@ pub enum Command {
     Operator(Noun<operator::OperatorCommand>),
     /// Clients of OAuth 2.0: programs that act as an operator.
     Client(Noun<operator::ClientCommand>),
+    /// Groups that agents register in.
+    Group(Noun<group::GroupCommand>),
+    /// Agents: registered clients of the API, and stations.
+    Agent(Noun<agent::AgentCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
+    /// The keys that seal the database: make, change.
+    Key(Noun<key::KeyCommand>),
+    /// Take a copy of the database, while the server runs.
+    Backup(Verb<backup::BackupArgs>),
     /// Call any method of the API.
     Call(Verb<call::CallArgs>),
 }
@@ -151,6 +167,8 @@ pub fn run(command: &Command) -> ExitCode {
     }
     let offline = match command {
         Command::Audit(noun) => noun.command.offline(globals.json, &mut out, &mut notes),
+        Command::Key(noun) => noun.command.offline(globals.json, &mut out),
+        Command::Agent(noun) => noun.command.offline(globals, &mut out),
         _ => None,
     };
     let online = || {
@@ -198,8 +216,12 @@ impl Command {
             Self::Repository(noun) => &noun.globals,
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
+            Self::Group(noun) => &noun.globals,
+            Self::Agent(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
             Self::Audit(noun) => &noun.globals,
+            Self::Key(noun) => &noun.globals,
+            Self::Backup(verb) => &verb.globals,
             Self::Call(verb) => &verb.globals,
         }
     }
@@ -215,8 +237,12 @@ impl Command {
             Self::Repository(noun) => noun.command.run(session),
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
+            Self::Group(noun) => noun.command.run(session),
+            Self::Agent(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
             Self::Audit(noun) => noun.command.run(session),
+            Self::Key(noun) => noun.command.run(session),
+            Self::Backup(verb) => verb.args.run(session),
             Self::Call(verb) => verb.args.run(session),
         }
     }

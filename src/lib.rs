@@ -16,6 +16,7 @@ pub mod cli;
 pub mod devices;
 pub mod formats;
 pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod otp;
 pub mod rpc;

@@ -1,10 +1,10 @@
 //! The program `fobd`: reads the command line and hands over.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use fobd::cli::{self, init, serve};
+use fobd::cli::log::LogArgs;
+use fobd::cli::{self, init, restore, serve};
 
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
@@ -20,23 +20,22 @@ struct Arguments {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Restore(restore::RestoreArgs),
     #[command(flatten)]
     Client(cli::Command),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Colours are for people: a log in a file or a journal is read by programs.
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        // It would panic where it says that standard error takes nothing, for example on a full disk.
-        .log_internal_errors(false)
-        .init();
+    let log = match &arguments.command {
+        Command::Serve(args) => args.log,
+        Command::Init(_) | Command::Restore(_) | Command::Client(_) => LogArgs::default(),
+    };
+    log.start();
     let outcome = match &arguments.command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Client(command) => return cli::run(command),
     };
     match outcome {

@@ -1,7 +1,9 @@
 //! Use cases, one file per verb. The only room that sees the core, the store and the devices together.
 
+pub mod agent;
 pub mod assign;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod catalogue;
 pub mod chunks;
@@ -16,16 +18,21 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod find;
+pub mod group;
 pub mod import;
 pub mod inventory;
 pub mod job;
+pub mod key;
 pub mod lifecycle;
+pub mod metrics;
 pub mod operator;
 mod pace;
 pub mod pin;
 pub mod policy;
+pub mod preauth;
 pub mod program;
 pub mod random;
+pub mod register;
 pub mod reset;
 pub mod session;
 pub mod set;

@@ -6,15 +6,19 @@
 //!
 //! Both kinds of change are answered only after their commit has reached the disk (`store/writer.rs`).
 
+pub mod agents;
 pub mod assignments;
 pub mod audit;
+pub mod backup;
 pub mod bearers;
 pub mod catalogue;
 pub mod clients;
 pub mod clocks;
 pub mod directory;
 pub mod downloads;
+pub mod figures;
 pub mod findings;
+pub mod groups;
 mod guard;
 pub mod hot;
 pub mod imports;
@@ -22,6 +26,9 @@ pub mod jobs;
 pub mod objects;
 pub mod operators;
 pub mod policies;
+pub mod preauth;
+pub mod restore;
+pub mod rotation;
 mod schema;
 pub mod sealing;
 pub mod tokens;
@@ -42,6 +49,7 @@ pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
 use crate::audit::SignedHead;
+use crate::metrics::Commits;
 use crate::model::id::JobId;
 use crate::model::scope::{self, Scope};
 use crate::otp::pin::PinKey;
@@ -204,10 +212,12 @@ pub struct Store {
 
 struct Opened {
     writer: Writer,
+    commits: Commits,
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<jobs::Observer>>,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
+    location: Location,
     /// Held as long as the store is open. The system lets go of it when the process ends, however it ends.
     _lock: File,
 }
@@ -264,6 +274,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let path = location.database();
         let lock = lock(location)?;
+        backup::sweep(&location.data_dir);
+        restore::sweep(&location.data_dir);
         let master = MasterKey::load(&location.key_file)?;
         // What SQLite says of a file that it cannot read does not name it.
         let damaged = |error| match error {
@@ -277,9 +289,19 @@ impl Store {
             Arc::new(Readers { path: path.clone(), idle: Mutex::default(), places: Semaphore::new(READERS) });
         let log = audit::open(&mut connection, &vault, clock.now()).map_err(damaged)?;
         let observer = Arc::default();
-        let writer = Writer::start(connection, Arc::clone(&vault), clock, Arc::clone(&observer), log)?;
+        let commits = Commits::default();
+        let telling = (Arc::clone(&observer), commits.clone());
+        let writer = Writer::start(connection, Arc::clone(&vault), clock, telling, log)?;
         Ok(Self {
-            file: Arc::new(Opened { writer, observer, readers, vault, _lock: lock }),
+            file: Arc::new(Opened {
+                writer,
+                commits,
+                observer,
+                readers,
+                vault,
+                location: location.clone(),
+                _lock: lock,
+            }),
             scope: Scope::default(),
         })
     }
@@ -302,6 +324,12 @@ impl Store {
         self.file.writer.is_healthy()
     }
 
+    /// What it counts of its commits.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        &self.file.commits
+    }
+
     /// Saves something of no matter, to find out whether the disk takes changes again after it refused one.
     ///
     /// # Errors
@@ -314,6 +342,12 @@ impl Store {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.file.writer.waiting() > 0
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.file.location
     }
 
     /// The key under which PINs are kept.
@@ -362,9 +396,10 @@ impl Store {
         let scope = self.scope.clone();
         // The semaphore is never closed.
         let _place = self.file.readers.places.acquire().await.map_err(|_| E::from(StoreError::Stopped))?;
-        tokio::task::spawn_blocking(move || readers.read(&vault, &scope, work))
-            .await
-            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
+        // What it logs belongs to the request that asks.
+        let span = tracing::Span::current();
+        let read = move || span.in_scope(|| readers.read(&vault, &scope, work));
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
     }
 
     /// Says who is told of jobs that were begun or moved on, once their commit stands and before anybody is answered.
@@ -400,17 +435,21 @@ impl Store {
 
 /// Two servers on one file would each trust a memory that the other one changes.
 fn lock(location: &Location) -> Result<File, StoreError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     if !location.database().exists() {
         return Err(StoreError::NotInitialised(location.database()));
     }
-    let path = location.data_dir.join("fobd.lock");
+    lock_directory(&location.data_dir)
+}
+
+fn lock_directory(data_dir: &Path) -> Result<File, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = data_dir.join("fobd.lock");
     let at = |source| StoreError::File { path: path.clone(), source };
     let file =
         File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(location.data_dir.clone())),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(at(source)),
     }
 }

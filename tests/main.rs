@@ -5,6 +5,7 @@
 // Modules of a test binary have no outside.
 #![allow(unreachable_pub)]
 
+mod agents;
 mod api;
 mod audit;
 mod clients;
@@ -21,7 +22,10 @@ mod identity;
 mod jobs;
 mod jsonrpc;
 mod keyroost;
+mod keys;
+mod metrics;
 mod nitrokey;
+mod openapi;
 mod openrpc;
 mod otp_oracle;
 mod otp_properties;

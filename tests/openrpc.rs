@@ -2,12 +2,10 @@
 //! document is held against the OpenRPC meta-schema; `docs/api.md` is what the tables make of it.
 
 mod reference;
-mod world;
+pub mod world;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use firmware_fixtures::attach::VirtualBus;
 use fobd::rpc::methods::{Example, METHODS, Method};
@@ -16,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use self::world::World;
 use crate::support::in_process::InProcess;
-use crate::support::program::python_tool;
+use crate::support::program::{feed, python_tool};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,9 +26,7 @@ fn call_all(ask: impl Fn(&World, &Method, &Json) -> Json) -> Vec<(&'static str, 
     let mut answers = Vec::new();
     for method in METHODS {
         let Example { mut params, result } = (method.example)();
-        if method.name == "job/confirm" {
-            params["passcode"] = world.passcode().into();
-        }
+        world.fill_in(method.name, &mut params);
         answers.push((method.name, result, ask(&world, method, &params)));
     }
     answers
@@ -100,7 +96,7 @@ fn an_answer_is_compared_whole_but_for_the_numbers_of_ids() {
 
 #[test]
 fn every_example_gives_what_it_says_over_json_rpc_and_fits_the_schemas() {
-    let answers = call_all(|world, method, params| world.server.client.ok(method.name, params.clone()));
+    let answers = call_all(|world, method, params| world.client(method.name).ok(method.name, params.clone()));
     for (method, said, given) in &answers {
         assert!(is_as_said(given, said), "{method} gives {given}");
     }
@@ -113,7 +109,7 @@ fn every_example_gives_what_it_says_over_json_rpc_and_fits_the_schemas() {
 #[test]
 fn every_example_gives_what_it_says_over_das5() {
     let answers = call_all(|world, method, params| {
-        let given = world.server.client.das5(method.name, params);
+        let given = world.client(method.name).das5(method.name, params);
         let said = in_das5(method, (method.example)().result);
         assert!(is_as_said(&given, &said), "{} gives {given}", method.name);
         given
@@ -124,20 +120,11 @@ fn every_example_gives_what_it_says_over_das5() {
 /// The OpenRPC meta-schema (npm: @open-rpc/meta-schema 1.14.9, Apache-2.0) and the package `jsonschema`.
 /// Whether they find nothing, and what they say.
 fn check_by_others(given: &Json) -> (bool, String) {
-    let mut checker = python_tool("python")
+    let mut checker = python_tool("python");
+    checker
         .arg(root().join("tests/clients/openrpc_check.py"))
-        .arg(root().join("tests/openrpc/meta-schema.json"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the checker starts");
-    let mut stdin = checker.stdin.take().expect("its input is ours");
-    stdin.write_all(given.to_string().as_bytes()).expect("it reads all");
-    drop(stdin);
-    let output = checker.wait_with_output().expect("the checker ends");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.success(), said + &String::from_utf8_lossy(&output.stderr))
+        .arg(root().join("tests/openrpc/meta-schema.json"));
+    feed(&mut checker, given.to_string().as_bytes())
 }
 
 /// Makes something wrong in a document or in the answers.

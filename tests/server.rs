@@ -3,6 +3,7 @@
 mod bodies;
 mod callers;
 mod disk;
+mod logs;
 mod secrets;
 mod slow;
 mod start;

@@ -1,5 +1,6 @@
 //! The shipped program under test, and a server in this process whose clock a test moves.
 
+pub mod agents;
 pub mod client;
 pub mod in_process;
 pub mod program;

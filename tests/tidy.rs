@@ -95,6 +95,13 @@ fn the_model_knows_no_other_room() {
 }
 
 #[test]
+fn the_counters_know_no_room_and_nothing_that_is_global() {
+    let metrics = [root().join("src/metrics.rs")];
+    assert_eq!(offences(&metrics, &["crate::", "LazyLock", "OnceLock", "thread_local"]), NONE);
+    assert!(!offences(&metrics, &["prometheus_client"]).is_empty());
+}
+
+#[test]
 fn only_the_store_speaks_sql() {
     assert_eq!(offences(&all_but(&["store"]), &["rusqlite", "SELECT ", "INSERT INTO", "UPDATE "]), NONE);
     let words =

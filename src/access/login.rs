@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::attempts::{Attempts, Who};
+use super::certificates;
 use super::credentials::{Credentials, Presented};
 use super::password::{Passwords, TooMany};
 use super::{Caller, Way};
@@ -190,6 +191,41 @@ impl Logins {
                 self.failed(&who, address, now);
                 Err(Refused::Denied)
             }
+        }
+    }
+
+    /// Finds out which agent holds a certificate; the handshake has proven that it has the key. `None` if it is none of
+    /// an agent that may log in.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nobody can tell.
+    pub async fn by_certificate(
+        &self,
+        store: &Store,
+        certificate: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Caller>, StoreError> {
+        let fingerprint = certificates::fingerprint(certificate);
+        let found = store.read(move |reader| reader.agent_of_certificate(&fingerprint, now)).await?;
+        Ok(found.map(|(agent, scope)| Caller::of_agent(agent, scope)))
+    }
+
+    /// Whether a caller has failed too often to be heard, at something that is counted as failed logins are.
+    #[must_use]
+    pub fn must_wait(&self, caller: &Caller, now: Timestamp) -> bool {
+        self.attempts.is_locked(&Self::counted_for(caller), now)
+    }
+
+    /// Counts such a failure.
+    pub fn has_failed(&self, caller: &Caller, now: Timestamp) {
+        self.attempts.failed(&Self::counted_for(caller), now, &Policy::default());
+    }
+
+    /// A stranger is known by the address alone, which also the failed logins from there are counted on.
+    fn counted_for(caller: &Caller) -> Vec<Who> {
+        match &caller.way {
+            Way::Stranger { address } => address.map(Who::Address).into_iter().collect(),
+            _ => vec![Who::Name(caller.name.clone())],
         }
     }
 

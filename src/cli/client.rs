@@ -12,7 +12,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use ureq::http::Uri;
+use ureq::Body;
+use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
@@ -212,6 +213,16 @@ impl fmt::Debug for Client {
     }
 }
 
+/// A file that the server made.
+pub(super) struct Download<R> {
+    /// Its length.
+    pub(super) bytes: u64,
+    /// What its SHA-256 must be.
+    pub(super) sha256: [u8; 32],
+    /// Its content.
+    pub(super) reader: R,
+}
+
 impl Client {
     /// Nothing is sent yet.
     #[must_use]
@@ -293,28 +304,60 @@ impl Client {
     /// # Errors
     /// [`ClientError`]. What breaks off later is an error of the reader.
     pub fn get(&self, path: &str) -> Result<Option<impl Read + use<>>, ClientError> {
+        let request = self.agent.get(format!("{}{path}", self.endpoint.server));
+        let sent = request.header("Authorization", self.authorization.as_str()).call();
+        Ok(self.page(path, sent)?.map(|response| response.into_body().into_reader()))
+    }
+
+    /// Asks for a file that the server makes, with its length and digest (RFC 9530).
+    ///
+    /// # Errors
+    /// [`ClientError`]. What breaks off later is an error of the reader.
+    pub(super) fn download(&self, path: &str) -> Result<Download<impl Read + use<>>, ClientError> {
+        let request = self.agent.post(format!("{}{path}", self.endpoint.server));
+        let sent = request.header("Authorization", self.authorization.as_str()).send_empty();
+        let odd = |problem| ClientError::NotUnderstood {
+            server: self.endpoint.server.clone(),
+            status: 200,
+            problem,
+        };
+        let response = self.page(path, sent)?.ok_or_else(|| odd("nothing"))?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok();
+        let bytes = header("content-length").and_then(|length| length.parse().ok());
+        let sha256 = header("repr-digest")
+            .and_then(|digest| digest.strip_prefix("sha-256=:")?.strip_suffix(':'))
+            .and_then(|digest| STANDARD.decode(digest).ok()?.try_into().ok());
+        let (Some(bytes), Some(sha256)) = (bytes, sha256) else {
+            return Err(odd("a file without length or digest"));
+        };
+        Ok(Download { bytes, sha256, reader: response.into_body().into_reader() })
+    }
+
+    /// What a page is answered with: the answer, `None` for nothing to say, or an error.
+    fn page(
+        &self,
+        path: &str,
+        sent: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Option<Response<Body>>, ClientError> {
         let server = || self.endpoint.server.clone();
         let unreachable =
             |source: ureq::Error| ClientError::Unreachable { server: server(), source: Box::new(source) };
-        let mut response = self
-            .agent
-            .get(format!("{}{path}", self.endpoint.server))
-            .header("Authorization", self.authorization.as_str())
-            .call()
-            .map_err(unreachable)?;
+        let mut response = sent.map_err(unreachable)?;
         let (operator, method) = (self.operator.clone(), path.to_owned());
         match response.status().as_u16() {
-            200 => Ok(Some(response.into_body().into_reader())),
+            200 => Ok(Some(response)),
             204 => Ok(None),
             401 => Err(ClientError::Unauthorised { server: server(), operator }),
             403 => Err(ClientError::Forbidden { operator, method }),
-            status @ (429 | 503) => Err(ClientError::Overloaded { server: server(), status }),
             status => {
                 let body = response.body_mut().read_to_vec().map_err(unreachable)?;
                 let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
                 match (reply["error"].as_i64(), reply["message"].as_str()) {
                     (Some(code), Some(message)) => {
                         Err(ClientError::Refused { method, code, message: message.to_owned(), kind: None })
+                    }
+                    _ if matches!(status, 429 | 503) => {
+                        Err(ClientError::Overloaded { server: server(), status })
                     }
                     _ => {
                         Err(ClientError::NotUnderstood { server: server(), status, problem: "no such page" })

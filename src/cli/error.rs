@@ -149,6 +149,36 @@ pub enum CliError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file or directory cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A token would cross the network in the open, or to nobody knows whom.
+    #[error("{server} does not begin with https://, and agents speak TLS only")]
+    NotHttps {
+        /// The server.
+        server: String,
+    },
+    /// The server shows another certificate than it should.
+    #[error("{server} shows a certificate with the fingerprint {seen}: nothing was sent to it")]
+    OtherServer {
+        /// The server.
+        server: String,
+        /// The fingerprint of its certificate.
+        seen: String,
+    },
+    /// A server that is known by its certificate does not answer.
+    #[error("cannot reach {server}: {problem}")]
+    NoAnswer {
+        /// The server.
+        server: String,
+        /// What is in the way.
+        problem: String,
+    },
     /// Somebody said no.
     #[error("not confirmed, nothing was done")]
     NotConfirmed,
@@ -172,7 +202,7 @@ impl CliError {
                 ClientError::Unauthorised { .. } | ClientError::Forbidden { .. } => 5,
             },
             Self::Job { .. } => 3,
-            Self::Reply { .. } | Self::CutOff => 4,
+            Self::Reply { .. } | Self::CutOff | Self::OtherServer { .. } | Self::NoAnswer { .. } => 4,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Store(_)
@@ -187,6 +217,8 @@ impl CliError {
             | Self::NoTerminal { .. }
             | Self::Input(_)
             | Self::Parameters(_)
+            | Self::Unusable { .. }
+            | Self::NotHttps { .. }
             | Self::NotConfirmed => 2,
         }
     }
@@ -205,6 +237,9 @@ impl CliError {
             Self::NotText { .. } => Some("convert it first, for example with `iconv -t UTF-8`".to_owned()),
             Self::TooLarge { .. } => Some("send it as a stream to POST /import".to_owned()),
             Self::NoTerminal { instead, .. } => Some(format!("use {instead}")),
+            Self::OtherServer { .. } => {
+                Some("ask an admin for `fobd group show`, and compare before you believe it".to_owned())
+            }
             Self::NotConfirmed => Some("--yes confirms beforehand".to_owned()),
             _ => None,
         }

@@ -90,7 +90,7 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_private(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn make_private(dir: &Path) -> anyhow::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }

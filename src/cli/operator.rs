@@ -35,6 +35,8 @@ pub enum RoleArg {
     Verifier,
     /// A workstation that lends its ports.
     Station,
+    /// A program that collects metrics.
+    Monitor,
 }
 
 impl RoleArg {
@@ -45,6 +47,7 @@ impl RoleArg {
             Self::Auditor => "auditor",
             Self::Verifier => "verifier",
             Self::Station => "station",
+            Self::Monitor => "monitor",
         }
     }
 }

@@ -16,6 +16,7 @@ use fobd_drivers::transport::trace::Trace;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::init::location;
+use super::log::LogArgs;
 use super::system_clock::SystemClock;
 use crate::app::App;
 use crate::devices::handle::{Deadlines, Devices};
@@ -33,6 +34,7 @@ use crate::store::{Store, Synchronous, lies_in};
   fobd serve --data-dir /var/lib/fobd --listen 0.0.0.0:8443
   fobd serve --data-dir /var/lib/fobd --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem
   fobd serve --data-dir /var/lib/fobd --listen 10.0.0.5:8480 --behind-proxy 10.0.0.2
+  fobd serve --data-dir /var/lib/fobd --log-format json --log-level debug
   curl http://127.0.0.1:8480/readyz
 
 On a loopback address it speaks plain HTTP unless --tls is given; on any other it speaks TLS, with a certificate that it
@@ -81,6 +83,8 @@ pub struct ServeArgs {
     /// Where audit rows and heads are sent by syslog (RFC 5424): udp:HOST:PORT, tcp:HOST:PORT or unix:PATH
     #[arg(long, value_name = "TARGET")]
     pub audit_syslog: Option<Target>,
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Never waits for the disk: for tests that must see this fail
     #[arg(long, hide = true)]
     pub unsafe_no_sync: bool,

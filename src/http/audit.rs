@@ -9,23 +9,76 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::routing::on;
+use axum::{Extension, Json};
 use hyper::body::Frame;
+use serde_json::{Value as Json_, json};
 use tokio::sync::mpsc;
 
+use super::openapi::operation::{JSON, Operation, refusal, text};
+use super::refused;
+use super::routes::{Route, Verb};
 use crate::access::Caller;
 use crate::app::App;
+use crate::model::role::Permission;
 use crate::service::audit::export::Export;
 use crate::service::audit::{check_reader, head};
-use crate::service::error::{Error, Kind};
+use crate::service::error::Error;
 
 /// Pages of an export that wait for a client.
 const PAGES: usize = 2;
 
 /// The routes; the caller is known already.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/audit/head", get(newest_head)).route("/audit/export", get(export))
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        verb: Verb::Get,
+        path: "/audit/head",
+        handler: |verb| on(verb, newest_head),
+        about: |_| {
+            about("The newest signed head of the audit log.")
+                .answer(200, "The head.", &[(JSON, signed_head())])
+                .answer(204, "The log is empty.", &[])
+        },
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/audit/export",
+        handler: |verb| on(verb, export),
+        about: |_| {
+            let after = json!({ "type": "integer", "format": "int64", "minimum": 0 });
+            about("The audit log as lines of JSON, and the signed heads in it.")
+                .query("after", "Only what comes after the row of this sequence.", &after)
+                .answer(200, "The lines.", &[("application/x-ndjson", text())])
+                .answer(400, "The query is wrong.", &[(JSON, refusal())])
+        },
+    },
+];
+
+fn about(summary: &str) -> Operation {
+    Operation::new("audit", summary)
+        .login()
+        .permission(Permission::AuditRead)
+        .answer(403, "The role or the scope does not allow it.", &[(JSON, refusal())])
+        .answer(500, "A fault of the server.", &[(JSON, refusal())])
+        .answer(503, "Too busy, or the disk refuses: try again later.", &[(JSON, refusal())])
+}
+
+fn signed_head() -> Json_ {
+    let hex = |bytes: usize| json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{}}}$", 2 * bytes) });
+    json!({
+        "type": "object",
+        "properties": {
+            "version": { "const": 1 },
+            "node": hex(16),
+            "sequence": { "type": "integer", "minimum": 1 },
+            "hash": hex(32),
+            "at_ms": { "type": "integer" },
+            "key": hex(32),
+            "signature": hex(64),
+        },
+        "required": ["version", "node", "sequence", "hash", "at_ms", "key", "signature"],
+        "additionalProperties": false,
+    })
 }
 
 /// The newest signed head; 204 while the log is empty.
@@ -84,19 +137,8 @@ fn read_after(query: Option<&str>) -> Result<Option<i64>, Error> {
     }
 }
 
-fn refused(error: &Error) -> Response {
-    let status = match error.kind {
-        Kind::Forbidden => StatusCode::FORBIDDEN,
-        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::Invalid => StatusCode::BAD_REQUEST,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let body = serde_json::json!({ "error": error.kind.code(), "message": error.message });
-    (status, Json(body)).into_response()
-}
-
 /// A body that is written page by page, as fast as the client takes it.
-struct Pages(mpsc::Receiver<std::io::Result<Bytes>>);
+pub(super) struct Pages(pub(super) mpsc::Receiver<std::io::Result<Bytes>>);
 
 impl HttpBody for Pages {
     type Data = Bytes;

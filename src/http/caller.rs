@@ -1,5 +1,6 @@
-//! Who is calling, by the `Authorization` header, and no calls on behalf of other web sites.
+//! Who is calling, by the `Authorization` header or an agent's certificate, and no calls on behalf of other web sites.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -9,22 +10,85 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::peer::Peer;
-use crate::access::credentials;
+use super::strangers;
+use crate::access::Caller;
+use crate::access::credentials::{self, Presented};
 use crate::access::login::Refused;
 use crate::app::App;
 
-/// Lets only known operators through, and tells the handler who it is.
+/// What a request shows of who sends it.
+pub(super) struct Shown {
+    /// What the `Authorization` header says; none if there is no such header. One that cannot be read is an error.
+    authorization: Option<Result<Presented, ()>>,
+    peer: Option<Peer>,
+}
+
+/// Why nobody is let in.
+pub(super) enum Unknown {
+    /// Nothing was shown.
+    Nothing,
+    /// What was shown is wrong.
+    Wrong,
+    /// Nobody looked at it: too much to do, or the store failed.
+    Unavailable,
+}
+
+impl From<Refused> for Unknown {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied => Self::Wrong,
+            Refused::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl Shown {
+    pub(super) fn of(request: &Request) -> Self {
+        let header = request.headers().get(AUTHORIZATION);
+        let read = |value: &HeaderValue| credentials::read(value.to_str().ok()?);
+        Self {
+            authorization: header.map(|value| read(value).ok_or(())),
+            peer: request.extensions().get::<Peer>().cloned(),
+        }
+    }
+
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.peer.as_ref().map(|peer| peer.address)
+    }
+
+    /// Finds out who it is: by the header, or where there is none, by the certificate of an agent.
+    pub(super) async fn who(self, app: &App) -> Result<Caller, Unknown> {
+        let (address, now) = (self.address(), app.clock.now());
+        if let Some(presented) = self.authorization {
+            let presented = presented.map_err(|()| Unknown::Wrong)?;
+            return Ok(app.logins.who(&app.store, presented, address, now).await?);
+        }
+        let certificate = self.peer.and_then(|peer| peer.certificate).ok_or(Unknown::Nothing)?;
+        let found = app.logins.by_certificate(&app.store, &certificate, now).await.map_err(Refused::from)?;
+        // A certificate of somebody else says nothing here.
+        found.ok_or(Unknown::Nothing)
+    }
+}
+
+/// Lets only known callers through, and tells the handler who it is. Somebody who shows nothing may do what needs no
+/// login.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(presented) = sent.and_then(credentials::read) else { return denied() };
-    let address = request.extensions().get::<Peer>().map(|peer| peer.address);
-    match app.logins.who(&app.store, presented, address, app.clock.now()).await {
+    let shown = Shown::of(&request);
+    let address = shown.address();
+    match shown.who(&app).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(Refused::Denied) => denied(),
-        Err(Refused::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Err(Unknown::Nothing) => match strangers::asks_for_what_is_for_anybody(request).await {
+            Some(mut request) => {
+                request.extensions_mut().insert(Caller::stranger(address));
+                next.run(request).await
+            }
+            None => denied(),
+        },
+        Err(Unknown::Wrong) => denied(),
+        Err(Unknown::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The ways in beside a password: sessions, user tokens, and tokens of OAuth 2.0.
 
-mod oauth;
+pub(super) mod oauth;
 pub(super) mod sessions;
-mod user_tokens;
+pub(super) mod user_tokens;
 mod xml;
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::{Router, middleware};
 
+use super::routes;
 use crate::app::App;
 
 /// Largest body: names and passwords.
@@ -21,9 +22,9 @@ const MOST_BODY_BYTES: usize = 64 * 1024;
 /// Their routes.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
-        .merge(sessions::routes())
-        .merge(oauth::routes())
-        .merge(user_tokens::routes(app))
+        .merge(routes::router(sessions::ROUTES))
+        .merge(routes::router(oauth::ROUTES))
+        .merge(user_tokens::router(app))
         .layer(middleware::from_fn(take_whole_body))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
 }

@@ -26,11 +26,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use super::identity;
 use super::listener::{Listener, Protection};
 use super::peer::{Peer, Proxies};
 use super::router;
 use super::stall::Unstalled;
+use super::{identity, preauth};
 use crate::app::App;
 
 /// What a client can make wait, and for how long.
@@ -84,6 +84,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     // One that was given wins over the address that it listens on.
     let _ = app.public_url.set(listener.url());
+    if let Some(fingerprint) = listener.fingerprint() {
+        app.shows(fingerprint);
+    }
     let (stopping, _) = watch::channel(false);
     let under_way = UnderWay::default();
     let door = Arc::new(Door {
@@ -100,7 +103,7 @@ pub async fn serve(
         under_way: under_way.clone(),
     });
     let mut connections = JoinSet::new();
-    let outcome = accept(&listener, &door, &mut connections, stop).await;
+    let outcome = accept(&app, &listener, &door, &mut connections, stop).await;
     drop(listener);
     stopping.send_replace(true);
     // A stream of events is an answer that would never end.
@@ -116,6 +119,7 @@ pub async fn serve(
 
 /// Takes connections in until the stop.
 async fn accept(
+    app: &App,
     listener: &Listener,
     door: &Arc<Door>,
     connections: &mut JoinSet<()>,
@@ -134,6 +138,7 @@ async fn accept(
             _ = certificate_check.tick() => {
                 if let Protection::Tls(identity) = &listener.protection {
                     identity.refresh();
+                    app.shows(identity.fingerprint());
                 }
             }
             // Forgets those that are over.
@@ -250,7 +255,8 @@ impl Door {
         }
         let _one = self.under_way.one();
         let mut request = request.map(Body::new);
-        if let Some(uri) = identity::sessions::canonical(request.uri()) {
+        let canonical = identity::sessions::canonical(request.uri());
+        if let Some(uri) = canonical.or_else(|| preauth::canonical(request.uri())) {
             *request.uri_mut() = uri;
         }
         let address = self.proxies.client(peer, request.headers());

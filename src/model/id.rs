@@ -43,6 +43,12 @@ ids! {
     ClientId = 'c';
     /// An operator: somebody who may call the API.
     OperatorId = 'o';
+    /// A group that agents are in.
+    GroupId = 'g';
+    /// An agent: a registered client of the API, or a station.
+    AgentId = 'n';
+    /// A pre-auth token. Its number is for the audit log; on the wire it has an id of its own.
+    PreauthId = 'x';
 }
 
 /// The wire form of row `number` of the kind with that letter.

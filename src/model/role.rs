@@ -37,12 +37,22 @@ pub enum Permission {
     DeviceProgram,
     /// Let a device tell the passcode of a credential: the power to log in as its user.
     DeviceCalculate,
-    /// See, make and change operators, and what lets programs in.
+    /// See, make and change operators, groups and agents, and what lets programs in.
     OperatorManage,
+    /// What needs no login at all: to register by a pre-auth token.
+    Anybody,
+    /// What an agent does for itself.
+    AgentSelf,
     /// Read the audit log.
     AuditRead,
     /// Take old rows out of the audit log.
     AuditPrune,
+    /// Change the keys that seal the database.
+    KeyRotate,
+    /// Take a copy of the whole database.
+    Backup,
+    /// Read the metrics.
+    MetricsRead,
 }
 
 /// What an operator is.
@@ -58,6 +68,8 @@ pub enum Role {
     Verifier,
     /// A workstation that lends its ports.
     Station,
+    /// A program that collects metrics: its password lies in a file of its own, and opens nothing else.
+    Monitor,
 }
 
 impl Role {
@@ -68,6 +80,7 @@ impl Role {
         (Self::Auditor, "auditor"),
         (Self::Verifier, "verifier"),
         (Self::Station, "station"),
+        (Self::Monitor, "monitor"),
     ];
 
     /// The name in the table.
@@ -79,6 +92,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Verifier => "verifier",
             Self::Station => "station",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -92,10 +106,11 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite, TokenExplain, TokenFind,
-            TokenRead, TokenSolve, TokenWrite, Verify,
+            AgentSelf, Anybody, AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite,
+            MetricsRead, TokenExplain, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
+            _ if permission == Anybody => true,
             Self::Admin => true,
             Self::Helpdesk => matches!(
                 permission,
@@ -110,10 +125,13 @@ impl Role {
                     | DeviceProgram
                     | Verify
             ),
-            Self::Auditor => matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead),
+            Self::Auditor => {
+                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead)
+            }
             Self::Verifier => permission == Verify,
-            // A station lends its ports over a surface of its own; the methods are not for it.
-            Self::Station => false,
+            // A station lends its ports over a surface of its own; of the methods, it has those about itself.
+            Self::Station => permission == AgentSelf,
+            Self::Monitor => permission == MetricsRead,
         }
     }
 }
@@ -123,9 +141,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_admin_may_rewind_or_read_a_users_passcode_off_a_device() {
+    fn only_an_admin_may_rewind_read_a_users_passcode_off_a_device_change_keys_or_copy_everything() {
+        use Permission::{Backup, DeviceCalculate, KeyRotate, TokenRewind};
         for (role, _) in Role::ALL {
-            for permission in [Permission::TokenRewind, Permission::DeviceCalculate] {
+            for permission in [TokenRewind, DeviceCalculate, KeyRotate, Backup] {
                 assert_eq!(role.grants(permission), *role == Role::Admin, "{role:?} {permission:?}");
             }
         }
@@ -142,10 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_is_read_by_auditor_and_admin_and_pruned_by_the_admin() {
+    fn audit_log_and_metrics_are_for_those_who_watch_and_pruning_is_for_the_admin() {
         let who = |permission| Role::ALL.iter().map(|(role, _)| *role).filter(move |r| r.grants(permission));
         assert!(who(Permission::AuditRead).eq([Role::Admin, Role::Auditor]));
         assert!(who(Permission::AuditPrune).eq([Role::Admin]));
+        assert!(who(Permission::MetricsRead).eq([Role::Admin, Role::Auditor, Role::Monitor]));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! to the same secret; it silences the credential until [`super::resync`] has seen consecutive passcodes.
 //! The last value of `u64` is never accepted: no floor could lie above it.
 
-use super::clock_model::ClockState;
+use super::clock_model::{ClockState, Forecast};
+use super::credential::Kind;
+use super::policy::Policy;
 use super::time::Timestamp;
 
 /// What changes about a credential as it is used.
@@ -57,6 +59,23 @@ impl FactorState {
         self.pending = None;
     }
 
+    /// What may be trusted of a state from a backup, at the time when that is restored: which factors were used up after
+    /// the backup, it does not tell. Of HOTP nothing is left to go by, so it waits for a resync. Of TOTP everything is
+    /// used up that may have been accepted by now, by a device that is where it was thought to be or on time.
+    #[must_use]
+    pub fn after_restore(mut self, kind: Kind, now: Timestamp, policy: &Policy) -> Self {
+        self.pending = None;
+        match kind {
+            Kind::Hotp => self.needs_sync = true,
+            Kind::Totp { time_step } => {
+                let Forecast { step, reach } = self.clock.forecast(time_step, now, policy);
+                let reach = if policy.auto_resync { policy.totp_outermost() } else { reach };
+                self.spend(step.max(time_step.step_at(now)).saturating_add(reach.into()));
+            }
+        }
+        self
+    }
+
     /// Forgets the drift and half a resync, and keeps the floor and a resync that is due.
     pub fn forget_drift(&mut self) {
         self.clock.forget();
@@ -67,6 +86,7 @@ impl FactorState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otp::totp::TimeStep;
 
     #[test]
     fn spending_raises_the_floor_and_never_lowers_it() {
@@ -100,6 +120,36 @@ mod tests {
             state.rewind(next);
             assert_eq!(state.pending, None);
         }
+    }
+
+    #[test]
+    fn a_restored_hotp_state_waits_for_a_resync_and_keeps_its_floor() {
+        let pending = Some(Pending { factor: 50, at: Timestamp::from_secs(1) });
+        let restored = FactorState { pending, ..FactorState::starting_at(7) }.after_restore(
+            Kind::Hotp,
+            Timestamp::from_secs(900),
+            &Policy::default(),
+        );
+        assert_eq!(restored, FactorState { needs_sync: true, ..FactorState::starting_at(7) });
+    }
+
+    #[test]
+    fn a_restored_totp_state_accepts_no_step_that_may_have_been_accepted_by_now() {
+        let kind = Kind::Totp { time_step: TimeStep::SECONDS_30 };
+        let at = |next, offset_ms, auto_resync| {
+            let clock = ClockState { offset_ms, ..ClockState::default() };
+            let state = FactorState { clock, ..FactorState::starting_at(next) };
+            let policy = Policy { auto_resync, ..Policy::default() };
+            let restored = state.after_restore(kind, Timestamp::from_secs(900), &policy);
+            assert!(!restored.needs_sync);
+            restored.next
+        };
+        assert_eq!(at(5, 0, false), 33, "step 30 is now, and 32 may have been accepted");
+        assert_eq!(at(5, 120_000, false), 37, "a device that is ahead");
+        assert_eq!(at(5, -120_000, false), 33, "one that was behind may be on time by now");
+        assert_eq!(at(5, 0, true), 41, "two passcodes may have moved it further");
+        assert_eq!(at(50, 0, false), 50, "never down");
+        assert_eq!(at(u64::MAX, 0, false), u64::MAX);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! From typed parameters to use cases. Each handler is a few lines; what it decides belongs elsewhere.
 
+pub(super) mod agent;
 pub(super) mod assignment;
 pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod device;
 pub(super) mod directory;
 pub(super) mod job;
+pub(super) mod key;
 pub(super) mod operator;
 pub(super) mod policy;
 pub(super) mod token;

@@ -106,6 +106,16 @@ async fn run(context: &Context, method: &'static Method, params: Map<String, Jso
     json!({ "jsonrpc": "2.0", "result": result, "id": id }).into()
 }
 
+/// Whether a body is one call of a method that needs no login.
+#[must_use]
+pub fn is_for_anybody(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        method: String,
+    }
+    serde_json::from_slice::<Named>(body).is_ok_and(|named| methods::is_for_anybody(&named.method))
+}
+
 /// What this server can do is no secret: whoever may log in may ask.
 fn discover(params: &Map<String, Json>, id: &Json) -> Json {
     match params.keys().next() {

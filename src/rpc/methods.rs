@@ -88,6 +88,12 @@ pub fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }
 
+/// Whether there is a method of that name that needs no login.
+#[must_use]
+pub fn is_for_anybody(name: &str) -> bool {
+    find(name).is_some_and(|method| method.permission == Permission::Anybody)
+}
+
 /// Calls a method for a caller who may.
 ///
 /// # Errors

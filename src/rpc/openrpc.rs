@@ -84,7 +84,7 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Json {
 }
 
 /// The names of the roles that have a permission.
-fn roles_with(permission: Permission) -> Vec<&'static str> {
+pub(crate) fn roles_with(permission: Permission) -> Vec<&'static str> {
     Role::ALL.iter().filter(|(role, _)| role.grants(permission)).map(|(_, name)| *name).collect()
 }
 
@@ -124,7 +124,7 @@ fn descriptors(schema: Schema) -> Vec<Json> {
     must.chain(may.into_iter().map(|member| descriptor(member, false))).collect()
 }
 
-fn result(gives: &Gives, generator: &mut SchemaGenerator) -> Json {
+pub(crate) fn result(gives: &Gives, generator: &mut SchemaGenerator) -> Json {
     let reference = |object: &Object| json!({ "$ref": format!("#/components/schemas/{}", object.name) });
     match gives {
         Gives::Nothing => json!({ "type": "object", "additionalProperties": false }),
@@ -156,7 +156,7 @@ fn result(gives: &Gives, generator: &mut SchemaGenerator) -> Json {
 }
 
 /// The schema of an object: which of its members are there, `return` decides. Dotted names come on top.
-fn schema_of(object: &Object) -> Json {
+pub(crate) fn schema_of(object: &Object) -> Json {
     let mut members = Map::new();
     for attribute in object.attributes {
         let mut schema = match attribute.kind {
@@ -204,7 +204,7 @@ fn error(kind: Kind) -> Json {
 }
 
 /// An optional member has no default: that it is absent says so already, and `null` can mean something else.
-fn drop_null_defaults(value: &mut Json) {
+pub(crate) fn drop_null_defaults(value: &mut Json) {
     match value {
         Json::Object(members) => {
             if members.get("default") == Some(&Json::Null) {

@@ -2,11 +2,13 @@
 //!
 //! What all objects share is here; the rest is by object.
 
+mod agent;
 mod assignment;
 mod audit;
 mod auth;
 mod device;
 mod directory;
+mod key;
 mod operator;
 mod policy;
 mod token;
@@ -21,11 +23,13 @@ use crate::service::error::Error;
 use crate::service::inventory::{Selector, Which};
 use crate::store::objects::{Condition, Search};
 
+pub(super) use self::agent::*;
 pub(super) use self::assignment::*;
 pub(super) use self::audit::*;
 pub(super) use self::auth::*;
 pub(super) use self::device::*;
 pub(super) use self::directory::*;
+pub(super) use self::key::*;
 pub(super) use self::operator::*;
 pub(super) use self::policy::*;
 pub(super) use self::token::*;
@@ -166,6 +170,7 @@ by_object! {
     repository RepositoryGet RepositorySet RepositoryChangeAttrs RepositoryDelete;
     token TokenGet TokenSet TokenChangeAttrs TokenOnly;
     operator OperatorGet OperatorSet OperatorChangeAttrs OperatorOnly;
+    agent AgentGet AgentSet AgentChangeAttrs AgentOnly;
 }
 
 /// `"id": "t1"` and `"token": {..}` name the same thing; one of them must be there.

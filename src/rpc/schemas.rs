@@ -79,7 +79,7 @@ form! {
         "type": "array",
         "items": {
             "type": "array",
-            "items": [{ "type": "string" }, { "enum": ["=", "!=", "<", "<=", ">", ">=", "like", "in"] }, true],
+            "prefixItems": [{ "type": "string" }, { "enum": ["=", "!=", "<", "<=", ">", ">=", "like", "in"] }, true],
             "minItems": 3,
             "maxItems": 3,
         },

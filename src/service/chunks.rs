@@ -15,6 +15,12 @@ const PIECE_BESIDE_OTHERS: Duration = Duration::from_millis(2);
 /// Rows that are made ready at once, away from the writer.
 const PAGE: usize = 500;
 
+/// How long a piece of long work may hold the writer now.
+#[must_use]
+pub fn piece(store: &Store) -> Duration {
+    if store.is_busy() { PIECE_BESIDE_OTHERS } else { PIECE }
+}
+
 /// Writes every row by `each`, then publishes them all by `last`, in one small commit. An error takes back what was
 /// written. It runs to its end even if the caller goes away.
 ///
@@ -94,7 +100,7 @@ async fn write_page<T: Send + 'static>(
     let mut left = page.into_iter();
     while left.len() > 0 {
         let each = Arc::clone(each);
-        let most = if store.is_busy() { PIECE_BESIDE_OTHERS } else { PIECE };
+        let most = piece(store);
         left = store
             .write(move |tx| {
                 let started = Instant::now();

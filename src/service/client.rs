@@ -13,6 +13,7 @@ use super::inventory::Selector;
 use super::shown::ClientShown;
 use super::{operator, random};
 use crate::access::Caller;
+use crate::access::agents::may_act_for;
 use crate::access::credentials::Credentials;
 use crate::access::login::{Refused, hash_of};
 use crate::app::App;
@@ -97,7 +98,9 @@ pub(super) async fn give(
             // Somebody may have removed the operator, or the client, since the secret was checked.
             let there =
                 tx.reader().operator_by_id(operator)?.is_some_and(|now| now.generation == caller.generation);
-            if !there {
+            // Here, and not before: the agent may be retired meanwhile.
+            let is_session = bearer.client.is_none();
+            if !there || (is_session && !may_act_for(tx.reader(), &bearer.agent, &caller)?) {
                 return Ok(false);
             }
             tx.insert_bearer(&hash, operator, caller.generation, &bearer)?;

@@ -138,6 +138,20 @@ kinds! {
     LastAdmin = 1091, "operator.last_admin";
     /// No such client of OAuth 2.0.
     ClientNotFound = 1092, "client.not_found";
+    /// No such group.
+    GroupNotFound = 1110, "group.not_found";
+    /// No such agent, or it is retired.
+    AgentNotFound = 1111, "agent.not_found";
+    /// A registration was declined. Never says why; the audit log does.
+    RegistrationDeclined = 1112, "registration.declined";
+    /// The file of the new master key cannot be used; the message says why, and what to do.
+    KeyFile = 1120, "key.file";
+    /// A change of keys is under way already.
+    KeyRotating = 1121, "key.rotating";
+    /// No change of keys waits for its master key.
+    KeyNotWaiting = 1122, "key.not_waiting";
+    /// A backup is being made already.
+    BackupBusy = 1125, "backup.busy";
 }
 
 /// Longest message, in characters.
@@ -207,6 +221,8 @@ impl Error {
             "job" => Kind::JobNotFound,
             "operator" => Kind::OperatorNotFound,
             "client" => Kind::ClientNotFound,
+            "group" => Kind::GroupNotFound,
+            "agent" => Kind::AgentNotFound,
             "device" => Kind::DeviceNotFound,
             _ => Kind::TokenNotFound,
         };

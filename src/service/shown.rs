@@ -281,3 +281,38 @@ pub struct ClientShown<'a> {
     /// Its secret, shown this once.
     pub(super) client_secret: &'a str,
 }
+
+/// A group, with what an agent needs to register in it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct GroupShown<'a> {
+    /// Id of the group.
+    pub(super) id: String,
+    /// Its X.500 name, in its one form.
+    pub(super) name: &'a str,
+    /// Its holding identity hash: the first 12 hexadecimal digits of SHA-256 of its name and its UUID.
+    pub(super) hash: &'a str,
+    /// Its UUID.
+    pub(super) uuid: &'a str,
+    /// The certificate of its authority, in PEM.
+    pub(super) authority: &'a str,
+    /// SHA-256 of the certificate that this server shows; null if it speaks plain HTTP.
+    pub(super) server_fingerprint: Option<String>,
+    /// When it was made.
+    pub(super) date_created: String,
+}
+
+/// What an agent gets.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AgentCertificateShown<'a> {
+    /// Id of the agent.
+    pub(super) agent: String,
+    /// Its certificate, in PEM.
+    pub(super) certificate: &'a str,
+    /// The certificate of its group's authority, in PEM.
+    pub(super) authority: &'a str,
+    /// From then on the certificate is no good.
+    pub(super) expires: String,
+}

@@ -5,6 +5,7 @@
 //! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use super::explain::case::{Asked, Case, Typed};
 use super::pin::{self, NewPin};
 use crate::access::Caller;
 use crate::app::App;
+use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
 use crate::otp::time::Timestamp;
@@ -60,6 +62,8 @@ pub enum Answer {
 pub struct Rules {
     /// For PINs, and for the memory of what was typed.
     pub keys: Arc<CoreKeys>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Asks. What is refused is handed in to be explained, whoever it was for.
@@ -67,8 +71,10 @@ pub struct Rules {
 /// # Errors
 /// [`StoreError`] if the decision could not be saved: then nothing was decided.
 pub async fn verify(app: &App, caller: &Caller, question: Question) -> Result<Answer, StoreError> {
-    let verify = Verify { rules: app.rules.clone(), operator: caller.name.clone(), question };
-    let (answer, case) = app.store.decide(verify).await?;
+    let asked = Instant::now();
+    let decision = Verify { rules: app.rules.clone(), operator: caller.name.clone(), question };
+    let (answer, outcome, case) = app.store.decide(decision).await?;
+    app.rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
     if let Some(case) = case {
         app.desk.hand_in(*case);
     }
@@ -89,7 +95,8 @@ struct Holder {
 }
 
 impl Decision for Verify {
-    type Reply = (Answer, Option<Box<Case>>);
+    /// The answer, the outcome in the audit log, and what is to be explained.
+    type Reply = (Answer, &'static str, Option<Box<Case>>);
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
@@ -147,7 +154,7 @@ impl Decision for Verify {
             outcome,
             detail: policies.name(),
         };
-        ((answer, case), entry)
+        ((answer, outcome, case), entry)
     }
 }
 

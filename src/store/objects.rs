@@ -18,7 +18,9 @@ pub use self::query::{
 pub(in crate::store) use self::scope::sees;
 pub use self::scope::{Narrowed, Within};
 pub use self::secrets::{Held, secrets};
-pub use self::tables::{ALL, ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
+pub use self::tables::{
+    AGENT, ALL, ASSIGNMENT, CLIENT, DOMAIN, GROUP, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER,
+};
 use crate::model::id;
 use crate::otp::time::Timestamp;
 
@@ -46,6 +48,11 @@ pub struct Object {
 }
 
 impl Object {
+    /// What its table is called in a statement: its name, unless that is a word of SQL.
+    fn alias(&self) -> &'static str {
+        if self.name == "group" { "one_group" } else { self.name }
+    }
+
     /// Whether objects of this kind refer to one other object by that name.
     #[must_use]
     pub fn has_link(&self, name: &str) -> bool {

@@ -11,72 +11,38 @@
 //! Associated data is the place of the value (`table.column` and row id), so that a sealed value copied into
 //! another row does not open. The database keeps the master key's id and a check value: a wrong key file stops
 //! the start. Backups of the database never hold the master key.
+//!
+//! New values are sealed under the data key with the highest number; values under an older one open as long as it is
+//! there. How keys are changed is in `store/rotation.rs`.
 
+mod master;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
-use hmac::{Hmac, Mac as _};
 use rusqlite::{Connection, OptionalExtension as _};
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub use self::master::{KeyError, MasterKey};
 use super::StoreError;
 use crate::otp::pin::PinKey;
 
 const FORM: u8 = 1;
+/// What stands in a wrapped key where a sealed value has the number of its data key.
+const WRAPPED: u32 = 1;
 const FIRST_DATA_KEY: u32 = 1;
 const NONCE_BYTES: usize = 12;
 const HEAD_BYTES: usize = 1 + 4 + NONCE_BYTES;
 
-type KeyBytes = Zeroizing<[u8; 32]>;
+/// Names of keys that a master key wraps which is to follow the present one.
+pub(super) const NEXT: &str = "next/";
 
-/// Why a master key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// Reading or writing the key file failed.
-    #[error("key file {}: {source}", path.display())]
-    File {
-        /// The key file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file holds something else.
-    #[error("key file {}: {problem}", path.display())]
-    Malformed {
-        /// The key file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The key belongs to another database.
-    #[error("key file {} does not belong to this database: it needs the key with id {needed}, this is {found}", path.display())]
-    Wrong {
-        /// The key file.
-        path: PathBuf,
-        /// Id that the database asks for.
-        needed: String,
-        /// Id of the key given.
-        found: String,
-    },
-    /// The operating system gave no random bytes.
-    #[error("the system's random generator failed: {0}")]
-    Random(getrandom::Error),
-    /// A sealed value did not open: it was changed, moved to another row, or sealed by another key.
-    #[error("the sealed value of {place} does not open: it was damaged or moved")]
-    DoesNotOpen {
-        /// Table, column and row.
-        place: String,
-    },
-    /// The database names no master key.
-    #[error("the database lacks its key table ({0})")]
-    Missing(&'static str),
-}
+type KeyBytes = Zeroizing<[u8; 32]>;
 
 /// Where a sealed value lives; its associated data.
 #[derive(Clone, Copy, Debug)]
@@ -96,147 +62,68 @@ impl Place {
     }
 }
 
-/// The key outside the database.
-pub struct MasterKey {
-    path: PathBuf,
-    key: KeyBytes,
-}
-
-impl MasterKey {
-    /// Makes a key file, readable by its owner only and on the disk before this returns. A file that is there
-    /// already is taken as it is: an earlier start may have been cut off after making it.
-    ///
-    /// # Errors
-    /// [`KeyError::File`] if it cannot be written, [`KeyError::Malformed`] if one is there that is no key.
-    pub fn make(path: &Path) -> Result<Self, KeyError> {
-        if path.exists() {
-            return Self::load(path);
-        }
-        let at = |source| KeyError::File { path: path.to_owned(), source };
-        let key = random_key()?;
-        let mut text = Zeroizing::new(String::with_capacity(65));
-        for byte in key.iter() {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('\n');
-        let unfinished = path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .map_err(at)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at)?;
-        fs::rename(&unfinished, path).map_err(at)?;
-        sync_directory_of(path).map_err(at)?;
-        Ok(Self { path: path.to_owned(), key })
-    }
-
-    /// Reads a key file: 64 hexadecimal digits and a line end.
-    ///
-    /// # Errors
-    /// [`KeyError::Malformed`] also if others may read the file.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let at = |source| KeyError::File { path: path.to_owned(), source };
-        let malformed = |problem| KeyError::Malformed { path: path.to_owned(), problem };
-        let file = fs::File::open(path).map_err(at)?;
-        if file.metadata().map_err(at)?.permissions().mode() & 0o077 != 0 {
-            return Err(malformed("it may be read by others than its owner (chmod 600 it)"));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.take(1024).read_to_string(&mut text).map_err(at)?;
-        let digits = text.trim_end().as_bytes();
-        if digits.len() != 64 {
-            return Err(malformed("it must hold 64 hexadecimal digits"));
-        }
-        let mut key = KeyBytes::default();
-        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = std::str::from_utf8(pair)
-                .ok()
-                .filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .ok_or_else(|| malformed("it must hold 64 hexadecimal digits"))?;
-        }
-        Ok(Self { path: path.to_owned(), key })
-    }
-
-    /// Tells one key from another without telling the key: 16 hexadecimal digits.
-    fn id(&self) -> String {
-        hex(&self.derive(b"fobd master key id")[..8])
-    }
-
-    fn check_value(&self) -> [u8; 32] {
-        self.derive(b"fobd master key check")
-    }
-
-    fn derive(&self, label: &[u8]) -> [u8; 32] {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&*self.key)
-            .expect("HMAC takes keys of any length");
-        mac.update(label);
-        mac.finalize().into_bytes().into()
-    }
-}
-
 /// The keys of an open database.
 pub struct Vault {
-    data: Aes256Gcm,
+    ring: RwLock<Ring>,
     pin: PinKey,
+}
+
+/// What seals and opens. While the data key is changed there are two.
+struct Ring {
+    master: Aes256Gcm,
+    data: BTreeMap<u32, Aes256Gcm>,
+}
+
+/// A data key that was made and is not in use yet, with the master key that wraps it.
+pub(super) struct Fresh {
+    number: u32,
+    data: Aes256Gcm,
+    master: Aes256Gcm,
 }
 
 impl Vault {
     /// Makes the keys of a new database and writes them, wrapped, into it.
     pub(super) fn create(connection: &Connection, master: &MasterKey) -> Result<(), StoreError> {
-        let wrapper = cipher(&master.key);
-        let mut put = connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
-        put.execute(("master_key_id", master.id().as_bytes()))?;
-        put.execute(("master_key_check", &master.check_value()[..]))?;
-        for name in ["data_key_1", "pin_key"] {
-            put.execute((name, seal(&wrapper, meta_place(name), &random_key()?[..])?))?;
-        }
-        Ok(())
+        put_master(connection, "", master)?;
+        put_wrapped(connection, &data_key(FIRST_DATA_KEY), &cipher(&master.key), &random_key()?[..])?;
+        put_wrapped(connection, "pin_key", &cipher(&master.key), &random_key()?[..])
     }
 
     /// Unwraps the keys of a database.
     pub(super) fn open(connection: &Connection, master: &MasterKey) -> Result<Self, StoreError> {
-        let meta = |key: &'static str| -> Result<Vec<u8>, StoreError> {
-            connection
-                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
-                .optional()?
-                .ok_or(StoreError::Key(KeyError::Missing(key)))
-        };
-        let needed = String::from_utf8_lossy(&meta("master_key_id")?).into_owned();
-        let check: [u8; 32] = meta("master_key_check")?
-            .try_into()
-            .map_err(|_| StoreError::Key(KeyError::Missing("master_key_check")))?;
-        if !bool::from(check.ct_eq(&master.check_value())) {
-            return Err(StoreError::Key(KeyError::Wrong {
-                path: master.path.clone(),
-                needed,
-                found: master.id(),
-            }));
+        let set = set_of(connection, master)?;
+        let master = cipher(&master.key);
+        let mut data = BTreeMap::new();
+        let mut pin = None;
+        for (name, wrapped) in wrapped_keys(connection, set)? {
+            let key = unwrap(&master, &name, &wrapped)?;
+            match number_of_data_key(&name) {
+                Some(number) => drop(data.insert(number, cipher(&key))),
+                None => pin = Some(PinKey::new(*key)),
+            }
         }
-        let wrapper = cipher(&master.key);
-        let unwrap_key = |name: &'static str| -> Result<KeyBytes, StoreError> {
-            let bytes = open(&wrapper, meta_place(name), &meta(name)?)?;
-            let key: [u8; 32] = bytes
-                .as_slice()
-                .try_into()
-                .map_err(|_| StoreError::Key(KeyError::DoesNotOpen { place: name.to_owned() }))?;
-            Ok(Zeroizing::new(key))
-        };
-        Ok(Self { data: cipher(&unwrap_key("data_key_1")?), pin: PinKey::new(*unwrap_key("pin_key")?) })
+        if data.is_empty() {
+            return Err(KeyError::Missing("data_key").into());
+        }
+        let pin = pin.ok_or(KeyError::Missing("pin_key"))?;
+        Ok(Self { ring: RwLock::new(Ring { master, data }), pin })
     }
 
     /// Seals a secret for one place.
     pub(super) fn seal(&self, place: Place, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
-        Ok(seal(&self.data, place, secret)?)
+        self.look(|ring| {
+            let (number, data) = ring.data.last_key_value().ok_or(KeyError::Missing("data_key"))?;
+            Ok(seal(data, *number, place, secret)?)
+        })
     }
 
     /// Opens what was sealed for that place.
     pub(super) fn open_sealed(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        Ok(open(&self.data, place, sealed)?)
+        self.look(|ring| {
+            let number = number_of(sealed).unwrap_or_default();
+            let data = ring.data.get(&number).ok_or_else(|| does_not_open(place))?;
+            Ok(open(data, number, place, sealed)?)
+        })
     }
 
     /// The key under which PINs are kept.
@@ -244,21 +131,194 @@ impl Vault {
     pub fn pin_key(&self) -> &PinKey {
         &self.pin
     }
+
+    /// The number of the data key that seals.
+    pub(super) fn current(&self) -> u32 {
+        self.look(|ring| ring.data.last_key_value().map_or(FIRST_DATA_KEY, |(number, _)| *number))
+    }
+
+    /// Wraps every key of the database by another master key too. From the commit on, both open it.
+    pub(super) fn wrap_for(&self, connection: &Connection, next: &MasterKey) -> Result<(), StoreError> {
+        put_master(connection, NEXT, next)?;
+        let wrapper = cipher(&next.key);
+        for (name, wrapped) in wrapped_keys(connection, "")? {
+            let key = self.look(|ring| unwrap(&ring.master, &name, &wrapped))?;
+            put_wrapped(connection, &format!("{NEXT}{name}"), &wrapper, &key[..])?;
+        }
+        Ok(())
+    }
+
+    /// Drops what the present master key wraps, puts the other one into its place, and makes another data key.
+    pub(super) fn adopt(connection: &Connection, next: &MasterKey) -> Result<Fresh, StoreError> {
+        if set_of(connection, next)? != NEXT {
+            return Err(KeyError::Missing("next/master_key_check").into());
+        }
+        overwriting(connection, || {
+            connection.execute(
+                "DELETE FROM meta WHERE key IN ('master_key_id', 'master_key_check', 'pin_key')
+                 OR key GLOB 'data_key_*'",
+                [],
+            )?;
+            // The name of a wrapped key is a part of its seal, without the mark of what is to come.
+            let renamed = "UPDATE meta SET key = substr(key, ?1) WHERE key GLOB 'next/*'";
+            Ok(connection.execute(renamed, [NEXT.len() as i64 + 1]).map(drop)?)
+        })?;
+        let master = cipher(&next.key);
+        let numbers = wrapped_keys(connection, "")?;
+        let newest = numbers.iter().filter_map(|(name, _)| number_of_data_key(name)).max();
+        let number = newest.unwrap_or(FIRST_DATA_KEY) + 1;
+        let key = random_key()?;
+        put_wrapped(connection, &data_key(number), &master, &key[..])?;
+        Ok(Fresh { number, data: cipher(&key), master })
+    }
+
+    /// Seals under a new data key from now on; its commit stands.
+    pub(super) fn take(&self, fresh: Fresh) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        ring.data.insert(fresh.number, fresh.data);
+        ring.master = fresh.master;
+    }
+
+    /// Drops every data key from the file but the newest one. No value may need them any more.
+    pub(super) fn drop_old(&self, connection: &Connection) -> Result<(), StoreError> {
+        let current = data_key(self.current());
+        overwriting(connection, || {
+            let delete = "DELETE FROM meta WHERE key GLOB 'data_key_*' AND key <> ?1";
+            Ok(connection.execute(delete, [current]).map(drop)?)
+        })
+    }
+
+    /// Forgets every data key but the newest one; that they are gone from the file stands.
+    pub(super) fn forget_old(&self) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let newest = ring.data.pop_last();
+        ring.data = newest.into_iter().collect();
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Ring) -> T) -> T {
+        look(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The number of the data key that sealed a value.
+pub(super) fn number_of(sealed: &[u8]) -> Option<u32> {
+    let (form, rest) = sealed.split_first()?;
+    let number: [u8; 4] = rest.get(..4)?.try_into().ok()?;
+    (*form == FORM).then(|| u32::from_be_bytes(number))
+}
+
+/// The ids of the master key and of the one that is to follow it.
+pub(super) fn master_ids(connection: &Connection) -> Result<(String, Option<String>), StoreError> {
+    let id = |set: &str| -> Result<Option<String>, StoreError> {
+        let value = meta(connection, &format!("{set}master_key_id"))?;
+        Ok(value.map(|id| String::from_utf8_lossy(&id).into_owned()))
+    };
+    Ok((id("")?.ok_or(KeyError::Missing("master_key_id"))?, id(NEXT)?))
+}
+
+/// Forgets the master key that was to follow.
+pub(super) fn drop_next(connection: &Connection) -> Result<(), StoreError> {
+    overwriting(connection, || {
+        Ok(connection.execute("DELETE FROM meta WHERE key GLOB 'next/*'", []).map(drop)?)
+    })
+}
+
+/// Deletes so that nothing of it is left in the pages of the file.
+fn overwriting(
+    connection: &Connection,
+    delete: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    connection.pragma_update(None, "secure_delete", true)?;
+    let outcome = delete();
+    connection.pragma_update(None, "secure_delete", false)?;
+    outcome
+}
+
+fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(select.query_row([name], |row| row.get(0)).optional()?)
+}
+
+/// Which of the two sets of wrapped keys a master key opens: the present one or the one that is to follow.
+fn set_of(connection: &Connection, master: &MasterKey) -> Result<&'static str, StoreError> {
+    for set in ["", NEXT] {
+        let check = meta(connection, &format!("{set}master_key_check"))?;
+        match check {
+            Some(check) if bool::from(check.ct_eq(&master.check_value()[..])) => return Ok(set),
+            None if set.is_empty() => return Err(KeyError::Missing("master_key_check").into()),
+            _ => {}
+        }
+    }
+    let (id, next) = master_ids(connection)?;
+    let needed = next.map(|next| format!("{id} or {next}")).unwrap_or(id);
+    Err(KeyError::Wrong { path: master.path().to_owned(), needed, found: master.id() }.into())
+}
+
+/// The wrapped keys of a set, by their names without its mark.
+fn wrapped_keys(connection: &Connection, set: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut select = connection.prepare(
+        "SELECT substr(key, ?2), value FROM meta WHERE key = ?1 || 'pin_key' OR key GLOB ?1 || 'data_key_*'",
+    )?;
+    let rows = select.query_map((set, set.len() as i64 + 1), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn data_key(number: u32) -> String {
+    format!("data_key_{number}")
+}
+
+fn number_of_data_key(name: &str) -> Option<u32> {
+    name.strip_prefix("data_key_")?.parse().ok()
+}
+
+fn put_master(connection: &Connection, set: &str, master: &MasterKey) -> Result<(), StoreError> {
+    let mut put = connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
+    put.execute((format!("{set}master_key_id"), master.id().as_bytes()))?;
+    put.execute((format!("{set}master_key_check"), &master.check_value()[..]))?;
+    Ok(())
+}
+
+fn put_wrapped(
+    connection: &Connection,
+    name: &str,
+    wrapper: &Aes256Gcm,
+    key: &[u8],
+) -> Result<(), StoreError> {
+    let wrapped = seal(wrapper, WRAPPED, meta_place(name), key)?;
+    connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?.execute((name, wrapped))?;
+    Ok(())
+}
+
+fn unwrap(master: &Aes256Gcm, name: &str, wrapped: &[u8]) -> Result<KeyBytes, StoreError> {
+    let place = meta_place(name);
+    let key = open(master, WRAPPED, place, wrapped)?;
+    let key: [u8; 32] = key.as_slice().try_into().map_err(|_| does_not_open(place))?;
+    Ok(Zeroizing::new(key))
 }
 
 fn cipher(key: &KeyBytes) -> Aes256Gcm {
     Aes256Gcm::new((&**key).into())
 }
 
-fn meta_place(name: &'static str) -> Place {
-    Place { column: name, row: 0 }
+/// Where a wrapped key lives, whatever set it is in.
+fn meta_place(name: &str) -> Place {
+    match number_of_data_key(name.strip_prefix(NEXT).unwrap_or(name)) {
+        // The name that the first one always had.
+        Some(FIRST_DATA_KEY) => Place { column: "data_key_1", row: 0 },
+        Some(number) => Place { column: "data_key", row: i64::from(number) },
+        None => Place { column: "pin_key", row: 0 },
+    }
 }
 
-fn seal(cipher: &Aes256Gcm, place: Place, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+fn does_not_open(place: Place) -> KeyError {
+    KeyError::DoesNotOpen { place: format!("{} {}", place.column, place.row) }
+}
+
+fn seal(cipher: &Aes256Gcm, number: u32, place: Place, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(KeyError::Random)?;
     let mut head = vec![FORM];
-    head.extend_from_slice(&FIRST_DATA_KEY.to_be_bytes());
+    head.extend_from_slice(&number.to_be_bytes());
     head.extend_from_slice(&nonce);
     let body = cipher
         .encrypt(&Nonce::from(nonce), Payload { msg: secret, aad: &place.associated_data() })
@@ -267,14 +327,18 @@ fn seal(cipher: &Aes256Gcm, place: Place, secret: &[u8]) -> Result<Vec<u8>, KeyE
     Ok(head)
 }
 
-fn open(cipher: &Aes256Gcm, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let refused = || KeyError::DoesNotOpen { place: format!("{} {}", place.column, place.row) };
-    let (head, body) = sealed.split_at_checked(HEAD_BYTES).ok_or_else(refused)?;
-    let (form_and_key, nonce) = head.split_at(HEAD_BYTES - NONCE_BYTES);
-    if form_and_key[0] != FORM || form_and_key[1..] != FIRST_DATA_KEY.to_be_bytes() {
+fn open(
+    cipher: &Aes256Gcm,
+    number: u32,
+    place: Place,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let refused = || does_not_open(place);
+    if number_of(sealed) != Some(number) {
         return Err(refused());
     }
-    let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| refused())?;
+    let (head, body) = sealed.split_at_checked(HEAD_BYTES).ok_or_else(refused)?;
+    let nonce: [u8; NONCE_BYTES] = head[HEAD_BYTES - NONCE_BYTES..].try_into().map_err(|_| refused())?;
     cipher
         .decrypt(&Nonce::from(nonce), Payload { msg: body, aad: &place.associated_data() })
         .map(Zeroizing::new)
@@ -302,10 +366,6 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,33 +378,22 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_only_in_its_place() {
-        let sealed = seal(&a_cipher(), PLACE, b"12345678901234567890").unwrap();
-        assert_eq!(&open(&a_cipher(), PLACE, &sealed).unwrap()[..], b"12345678901234567890");
+        let sealed = seal(&a_cipher(), 1, PLACE, b"12345678901234567890").unwrap();
+        assert_eq!(&open(&a_cipher(), 1, PLACE, &sealed).unwrap()[..], b"12345678901234567890");
         for place in [Place { row: 8, ..PLACE }, Place { column: "jobs.secret", ..PLACE }] {
-            let refused = open(&a_cipher(), place, &sealed).unwrap_err();
+            let refused = open(&a_cipher(), 1, place, &sealed).unwrap_err();
             assert!(matches!(refused, KeyError::DoesNotOpen { .. }));
         }
     }
 
     #[test]
     fn a_sealed_value_with_any_bit_changed_does_not_open() {
-        let sealed = seal(&a_cipher(), PLACE, b"secret").unwrap();
+        let sealed = seal(&a_cipher(), 1, PLACE, b"secret").unwrap();
         for byte in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[byte] ^= 1;
-            assert!(open(&a_cipher(), PLACE, &changed).is_err(), "byte {byte}");
-            assert!(open(&a_cipher(), PLACE, &sealed[..byte]).is_err(), "cut at {byte}");
+            assert!(open(&a_cipher(), 1, PLACE, &changed).is_err(), "byte {byte}");
+            assert!(open(&a_cipher(), 1, PLACE, &sealed[..byte]).is_err(), "cut at {byte}");
         }
-    }
-
-    #[test]
-    fn a_key_file_is_private_and_reads_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("master.key");
-        let made = MasterKey::make(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(MasterKey::load(&path).unwrap().id(), made.id());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(MasterKey::load(&path), Err(KeyError::Malformed { .. })));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -24,6 +24,7 @@ use super::jobs::{Observer, Row};
 use super::sealing::Vault;
 use super::{StoreError, Tx};
 use crate::audit::SignedHead;
+use crate::metrics::Commits;
 use crate::model::scope::Scope;
 use crate::otp::time::{Clock, Timestamp};
 
@@ -112,7 +113,7 @@ impl Writer {
         mut connection: Connection,
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
-        observer: Arc<OnceLock<Observer>>,
+        (observer, commits): (Arc<OnceLock<Observer>>, Commits),
         log: Log,
     ) -> Result<Self, StoreError> {
         let (requests, waiting) = sync_channel(QUEUE);
@@ -136,6 +137,7 @@ impl Writer {
             broken: None,
             log_pages,
             observer,
+            commits,
         };
         let thread = std::thread::Builder::new()
             .name("fobd-writer".to_owned())
@@ -178,8 +180,10 @@ impl Writer {
     {
         let _waiting = Waiting::new(&self.waiting);
         let (reply, answer) = oneshot::channel::<Result<T, E>>();
+        // What it logs belongs to the request that asks.
+        let span = tracing::Span::current();
         let work = Box::new(move |tx: &Tx<'_>| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
+            let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(tx))))
                 .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
             WorkDone {
                 keep: outcome.is_ok(),
@@ -270,6 +274,7 @@ struct State {
     log_pages: Arc<AtomicI32>,
     /// Who is told of jobs that were moved on.
     observer: Arc<OnceLock<Observer>>,
+    commits: Commits,
 }
 
 impl Drop for State {
@@ -366,7 +371,9 @@ impl State {
         let now = self.clock.now();
         let answers = Vec::with_capacity(batch.len());
         let mut after = After { answers, ..After::default() };
+        let (requests, begun) = (batch.len(), Instant::now());
         let outcome = self.run_batch(batch, now, additions, &mut after);
+        self.commits.ended(requests, begun.elapsed(), outcome.is_ok());
         let After { answers, jobs, signatures } = after;
         match &outcome {
             Ok((tail, _)) => {

@@ -10,6 +10,7 @@ use super::server;
 const LOOK: &str = "admin helpdesk auditor";
 const WORK: &str = "admin helpdesk";
 const ADMIN: &str = "admin";
+const ALL: &str = "admin helpdesk auditor verifier station";
 const VERIFY: &str = "admin helpdesk verifier";
 
 #[rustfmt::skip]
@@ -41,7 +42,11 @@ const EXPECTED: &[(&str, &str)] = &[
     ("operator/setPassword", ADMIN), ("operator/disable", ADMIN), ("operator/enable", ADMIN),
     ("operator/delete", ADMIN),
     ("client/create", ADMIN), ("client/search", ADMIN), ("client/delete", ADMIN),
+    ("group/create", ADMIN), ("group/get", ADMIN), ("group/search", ADMIN),
+    ("agent/register", ALL), ("agent/renew", "admin station"), ("agent/get", ADMIN), ("agent/set", ADMIN),
+    ("agent/search", ADMIN), ("agent/addOperator", ADMIN), ("agent/removeOperator", ADMIN), ("agent/retire", ADMIN),
     ("audit/search", "admin auditor"), ("audit/prune", ADMIN),
+    ("key/status", ADMIN), ("key/rotate", ADMIN),
 ];
 
 #[test]

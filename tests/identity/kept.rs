@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
+use crate::support::agents;
 use crate::support::client::{ADMIN, Client, PASSWORD};
 use crate::support::program::Installation;
 
@@ -36,6 +37,12 @@ fn no_token_no_pass_code_and_no_secret_of_a_client_is_in_any_file() {
     let granted: Json = serde_json::from_str(&granted).unwrap();
     let bearer = granted["access_token"].as_str().unwrap();
     assert!(Client::with_authorization(&client.base, &format!("Bearer {bearer}")).is_let_in());
+    let group = agents::group(client, "O=Head Office, L=London, C=GB");
+    let desk = "O=Helpdesk, L=London, C=GB";
+    let (used, unused) =
+        (agents::preauth(client, &group, desk, None), agents::preauth(client, &group, desk, None));
+    agents::register(&client.base, &group, desk, &used).unwrap();
+    assert!(agents::register(&client.base, &group, desk, &unused).is_err());
     // Wrong ones are of no use to the log either.
     let wrong = [format!("FCF {pass}"), format!("Bearer {secret}"), format!("Basic {bearer}")];
     for header in wrong {
@@ -43,7 +50,13 @@ fn no_token_no_pass_code_and_no_secret_of_a_client_is_in_any_file() {
     }
     server.kill_9();
 
-    let secrets = [PASSWORD, NEW_PASSWORD, &session, pass, secret, bearer];
+    // The start of every private key of ECDSA on P-256 in PKCS#8: that of an authority is sealed.
+    let authority =
+        b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04";
+    let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+    assert!(key.windows(authority.len()).any(|window| window == authority), "or these are not looked for");
+    let secrets = [PASSWORD, NEW_PASSWORD, &session, pass, secret, bearer, &used, &unused];
+    let secrets = secrets.map(str::as_bytes).into_iter().chain([&authority[..]]);
     let mut files: Vec<_> =
         fs::read_dir(installation.data_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.push(installation.log_file());
@@ -51,9 +64,9 @@ fn no_token_no_pass_code_and_no_secret_of_a_client_is_in_any_file() {
     assert!(files.len() >= 3, "{files:?}");
     for path in files {
         let content = fs::read(&path).unwrap();
-        for secret in secrets {
-            let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!found, "{} holds a secret that begins with {}", path.display(), &secret[..3]);
+        for secret in secrets.clone() {
+            let found = content.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "{} holds a secret that begins with {:?}", path.display(), &secret[..3]);
         }
     }
 }

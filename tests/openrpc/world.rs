@@ -4,26 +4,57 @@ use firmware_fixtures::attach::VirtualBus;
 use firmware_fixtures::card::{Human, VirtualCard};
 use firmware_fixtures::credential::Credential;
 use firmware_fixtures::firmware::Firmware;
+use rcgen::KeyPair;
 use serde_json::{Value as Json, json};
 
 use crate::support::RFC_SECRET_HEX;
+use crate::support::agents;
+use crate::support::client::Client;
 use crate::support::in_process::InProcess;
 
 /// A server with that world, and the key whose job waits for a passcode.
 pub struct World {
     pub server: InProcess,
     waiting: VirtualCard,
+    /// The hash of the group `O=Head Office, L=London, C=GB`.
+    group: String,
+    /// A pre-auth token for `O=Helpdesk, L=London, C=GB`.
+    token: String,
+    /// The agent `O=Front Desk, L=Berlin, C=DE`.
+    agent: Client,
 }
 
 impl World {
-    /// A passcode that the waiting key shows: its secret is another one each time.
-    pub fn passcode(&self) -> String {
-        self.waiting.press("fobd:87654321").expect("a passcode")
+    /// Puts into an example what is another one each time.
+    pub fn fill_in(&self, method: &str, params: &mut Json) {
+        let request = || agents::request(&KeyPair::generate().expect("a key"));
+        match method {
+            "job/confirm" => {
+                params["passcode"] = self.waiting.press("fobd:87654321").expect("a passcode").into();
+            }
+            "agent/register" => {
+                params["group"] = self.group.as_str().into();
+                params["token"] = self.token.as_str().into();
+                params["request"] = request().into();
+            }
+            "agent/renew" => params["request"] = request().into(),
+            _ => {}
+        }
+    }
+
+    /// Who calls a method: the admin, but for what agents do for themselves, and what needs no login.
+    pub fn client(&self, method: &str) -> Client {
+        match method {
+            "agent/renew" => self.agent.clone(),
+            "agent/register" => Client::stranger(&self.server.client.base),
+            _ => self.server.client.clone(),
+        }
     }
 
     /// - `john.smith` has the token 10000001 with the PIN 1234.
     /// - `jane.doe` has 10000007 to 10000012 and 10000017 with the same PIN, and the app `APP-1`.
     /// - The tokens 10000001 to 10000020 have the secret of the RFCs.
+    /// - There is a group with the agent `O=Front Desk, L=Berlin, C=DE`.
     /// - A YubiKey with a foreign credential is plugged in; another one was, and its job waits.
     pub fn make() -> Self {
         let server = InProcess::start(VirtualBus::new());
@@ -77,6 +108,12 @@ impl World {
         let card = VirtualCard::new(Firmware::YUBIKEY_5_4_3, 12_345_678);
         card.install(Credential::hotp("Example:john", b"12345678901234567890", 0));
         server.plug_in(&card);
-        Self { server, waiting }
+        let group = agents::group(&server.client, "O=Head Office, L=London, C=GB");
+        let token = agents::preauth(&server.client, &group, "O=Helpdesk, L=London, C=GB", None);
+        let desk = "O=Front Desk, L=Berlin, C=DE";
+        let first = agents::preauth(&server.client, &group, desk, None);
+        let agent = agents::register(&server.client.base, &group, desk, &first).expect("an agent");
+        let agent = agent.client(&server.over_tls());
+        Self { server, waiting, group, token, agent }
     }
 }

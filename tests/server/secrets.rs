@@ -124,7 +124,19 @@ fn found_in(content: &[u8]) -> Vec<String> {
 
 #[test]
 fn no_secret_is_in_an_error_the_log_the_audit_log_or_any_file() {
-    let installation = Installation::new();
+    look_for_secrets(&Installation::new());
+}
+
+#[test]
+fn nor_are_they_where_everything_is_logged_as_json() {
+    let arguments = ["--log-format", "json", "--log-level", "trace"];
+    let talkative = arguments.into_iter().fold(Installation::new(), Installation::argument);
+    look_for_secrets(&talkative);
+    let log = fs::read_to_string(talkative.log_file()).expect("the log");
+    assert!(log.matches("\"answered\"").count() > 20, "each request is in it: {log}");
+}
+
+fn look_for_secrets(installation: &Installation) {
     let server = installation.start();
     let answers = use_them_all(&server.client);
     assert_eq!(found_in(answers.as_bytes()), Vec::<String>::new(), "{answers}");
@@ -152,7 +164,7 @@ fn no_secret_is_in_an_error_the_log_the_audit_log_or_any_file() {
         .unwrap();
     let rows: Vec<String> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found_in(rows.join("\n").as_bytes()), Vec::<String>::new());
-    let exported = rows_of_export(&installation);
+    let exported = rows_of_export(installation);
     assert_eq!(found_in(exported.as_bytes()), Vec::<String>::new());
     assert_eq!(exported.matches("\"type\":\"row\"").count(), rows.len());
     let outcomes = ["imported", "accepted", "repeated", "wrong_pin", "wrong_passcode"];

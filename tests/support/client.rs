@@ -76,13 +76,42 @@ impl Client {
         content_type: &str,
         body: &[u8],
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let request = self.agent.post(format!("{}{path}", self.base));
-        request.header("Authorization", &self.authorization).header("Content-Type", content_type).send(body)
+        let mut request =
+            self.agent.post(format!("{}{path}", self.base)).header("Content-Type", content_type);
+        if !self.authorization.is_empty() {
+            request = request.header("Authorization", &self.authorization);
+        }
+        request.send(body)
+    }
+
+    /// A client that shows nothing.
+    pub fn stranger(base: &str) -> Self {
+        Self::with_authorization(base, "")
+    }
+
+    /// A client that shows a certificate (PEM) and nothing else, and believes any server.
+    pub fn with_certificate(base: &str, certificate: &str, key: &str) -> Self {
+        use ureq::tls::{Certificate, ClientCert, PrivateKey, TlsConfig};
+        let certificate = Certificate::from_pem(certificate.as_bytes()).expect("a certificate");
+        let key = PrivateKey::from_pem(key.as_bytes()).expect("a key");
+        let identity = ClientCert::new_with_certs(&[certificate], key);
+        let tls = TlsConfig::builder().disable_verification(true).client_cert(Some(identity)).build();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .tls_config(tls)
+            .build();
+        Self { agent: config.into(), ..Self::stranger(base) }
     }
 
     /// A client that sends that `Authorization` header.
     pub fn with_authorization(base: &str, authorization: &str) -> Self {
         Self { authorization: authorization.to_owned(), ..Self::new(base) }
+    }
+
+    /// Its `Authorization` header.
+    pub fn authorization(&self) -> String {
+        self.authorization.clone()
     }
 
     /// Sends any request; returns status and text. Without an `Authorization` header of its own.

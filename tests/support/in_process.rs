@@ -12,6 +12,7 @@ use fobd::access::password;
 use fobd::app::App;
 use fobd::devices::handle::{Deadlines, Devices};
 use fobd::devices::{DeviceState, DeviceView};
+use fobd::http::tls::{self, Files, Identity};
 use fobd::http::{self, Limits, Listener, Protection};
 use fobd::model::role::Role;
 use fobd::otp::time::{Clock, Timestamp};
@@ -130,6 +131,26 @@ impl InProcess {
         });
         let client = Client::new(&format!("http://{address}"));
         Self { client, clock, bus, app, stop: Some(stop), runtime, dir }
+    }
+
+    /// Serves the same over TLS as well. Returns the address, `https://...`.
+    pub fn over_tls(&self) -> String {
+        let files = Files {
+            certificate: self.dir.path().join("certificate.pem"),
+            key: self.dir.path().join("key.pem"),
+        };
+        let names = ["localhost".to_owned()];
+        tls::make_unless_there(&files, &names, jiff::civil::date(2026, 1, 1)).expect("a certificate");
+        let identity = Identity::load(files).expect("the certificate");
+        self.block_on(async {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let listener = Listener::bind(address, Protection::Tls(identity)).await.expect("a socket");
+            let url = listener.url();
+            let serving =
+                http::serve(Arc::clone(&self.app), listener, Limits::default(), std::future::pending());
+            tokio::spawn(serving);
+            url
+        })
     }
 
     /// A client that is logged in with a role; each role has an operator of its name.

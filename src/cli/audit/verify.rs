@@ -165,7 +165,7 @@ fn start_of(beginning: &Beginning) -> Option<Start> {
 }
 
 /// Reads heads from an argument or from a file, one a line.
-fn read_heads(given: &str) -> Result<Vec<SignedHead>, CliError> {
+pub(in crate::cli) fn read_heads(given: &str) -> Result<Vec<SignedHead>, CliError> {
     let (what, text) = if given.trim_start().starts_with('{') {
         ("--head".to_owned(), given.to_owned())
     } else {

@@ -11,20 +11,77 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, PRAGMA, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
-use serde_json::json;
+use axum::routing::on;
+use axum::{Extension, Json};
+use serde_json::{Value as Json_, json};
 use zeroize::Zeroizing;
 
+use super::super::openapi::operation::{JSON, Operation};
 use super::super::peer::Peer;
+use super::super::routes::{Route, Verb};
 use super::media_type;
 use crate::access::credentials::{self, Credentials, Presented};
 use crate::access::login::Refused;
 use crate::app::App;
 use crate::service::client;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/das5/rest/oauth/token", post(token))
+pub(in crate::http) const ROUTES: &[Route] = &[Route {
+    verb: Verb::Post,
+    path: "/das5/rest/oauth/token",
+    handler: |verb| on(verb, token),
+    about: |_| {
+        Operation::new("OAuth 2.0", "Trades the id and the secret of a client for a token (RFC 6749 §4.4).")
+            .more("The client shows them by HTTP Basic or in the form, not both.")
+            .body(&[(FORM, asked())])
+            .answer(200, "The token.", &[(JSON, granted())])
+            .answer(
+                400,
+                "The request is wrong.",
+                &[(JSON, fault(&["invalid_request", "unsupported_grant_type", "invalid_scope"]))],
+            )
+            .answer(
+                401,
+                "The client is unknown, or its secret is wrong.",
+                &[(JSON, fault(&["invalid_client"]))],
+            )
+            .answer(503, "Try again later.", &[(JSON, fault(&["temporarily_unavailable"]))])
+    },
+}];
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn asked() -> Json_ {
+    json!({
+        "type": "object",
+        "properties": {
+            "grant_type": { "const": "client_credentials" },
+            "client_id": { "type": "string" },
+            "client_secret": { "type": "string", "format": "password" },
+        },
+        "required": ["grant_type"],
+    })
+}
+
+fn granted() -> Json_ {
+    json!({
+        "type": "object",
+        "properties": {
+            "access_token": { "type": "string" },
+            "token_type": { "const": "Bearer" },
+            "expires_in": { "description": "Seconds.", "type": "integer" },
+        },
+        "required": ["access_token", "token_type", "expires_in"],
+        "additionalProperties": false,
+    })
+}
+
+fn fault(names: &[&str]) -> Json_ {
+    json!({
+        "type": "object",
+        "properties": { "error": { "enum": names } },
+        "required": ["error"],
+        "additionalProperties": false,
+    })
 }
 
 /// An error of §5.2.
@@ -82,7 +139,7 @@ async fn token(
 
 /// The client's id and secret, if what it asks for is there to be had.
 fn requested(headers: &HeaderMap, body: &[u8]) -> Result<Credentials, Fault> {
-    if media_type(headers) != "application/x-www-form-urlencoded" {
+    if media_type(headers) != FORM {
         return Err(Fault::InvalidRequest);
     }
     let mut form: HashMap<String, Zeroizing<String>> = HashMap::new();

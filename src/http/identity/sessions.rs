@@ -7,28 +7,61 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::routing::on;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::super::openapi::operation::{JSON, Operation, text};
 use super::super::peer::Peer;
+use super::super::routes::{Route, Verb};
 use super::{media_type, wants_xml, xml};
 use crate::access::credentials::Credentials;
 use crate::access::login::Refused;
 use crate::app::App;
 use crate::service::session;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/Authentication/V1/Tokens", post(open))
-        .route("/Authentication/V1/Tokens/{token}", get(details))
-}
+const TAG: &str = "sessions";
+const XML: &str = "application/xml";
+
+pub(in crate::http) const ROUTES: &[Route] = &[
+    Route {
+        verb: Verb::Post,
+        path: "/Authentication/V1/Tokens",
+        handler: |verb| on(verb, open),
+        about: |generator| {
+            let login = generator.subschema_for::<Login>().to_value();
+            Operation::new(TAG, "Trades name, password and agent for a token that is good for an hour.")
+                .more("The path is the same in any case, and with a slash at its end.")
+                .body(&[(JSON, login.clone()), (XML, login)])
+                .answer(200, "The token; in XML for those who accept that.", &[(JSON, text()), (XML, text())])
+                .answer(400, "Malformed, or something is missing.", &[])
+                .answer(401, "Name, password or agent is wrong.", &[])
+                .answer(415, "The body is neither JSON nor XML.", &[])
+                .answer(503, "Too busy, or the disk refuses: try again later.", &[])
+        },
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/Authentication/V1/Tokens/{token}",
+        handler: |verb| on(verb, details),
+        about: |generator| {
+            let details = generator.subschema_for::<TokenDetails>().to_value();
+            Operation::new(TAG, "Tells what a token stands for.")
+                .path("token", "The token.")
+                .answer(200, "What it stands for.", &[(JSON, details), (XML, text())])
+                .answer(400, "The token is unknown or over.", &[])
+                .answer(503, "The disk refuses: try again later.", &[])
+        },
+    },
+];
 
 /// The address as the routes know it: clients write `v1` and `V1`, and some a slash at the end. `None` if it is that
 /// already, or no address of this API.
@@ -49,11 +82,16 @@ pub(in crate::http) fn canonical(uri: &Uri) -> Option<Uri> {
     (path != uri.path()).then(|| path.parse().ok()).flatten()
 }
 
-#[derive(Deserialize)]
+/// Who wants a token, and for which agent.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Login {
+    /// Name of the operator.
     username: String,
+    /// The password.
+    #[schemars(with = "String", extend("format" = "password"))]
     password: Zeroizing<String>,
+    /// The agent; empty for none, which is for admins.
     agent_id: String,
 }
 
@@ -92,23 +130,33 @@ async fn open(
     let address = peer.map(|Extension(peer)| peer.address);
     let credentials = Credentials { name: login.username, password: login.password };
     match session::open(&app, credentials, login.agent_id, address).await {
-        Ok(token) if wants_xml(&headers) => answer("application/xml", xml::string(&token)),
-        Ok(token) => answer("application/json", serde_json::Value::from(token).to_string()),
+        Ok(token) if wants_xml(&headers) => answer(XML, xml::string(&token)),
+        Ok(token) => answer(JSON, serde_json::Value::from(token).to_string()),
         Err(Refused::Denied) => StatusCode::UNAUTHORIZED.into_response(),
         Err(Refused::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-#[derive(Serialize)]
+/// What a token stands for.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(deny_unknown_fields)]
 struct TokenDetails {
+    /// Name of the operator.
     username: String,
+    /// The agent; empty for none.
     agent_id: String,
     /// Milliseconds since the Unix epoch.
     expires_timestamp: i64,
 }
 
-async fn details(State(app): State<Arc<App>>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+async fn details(
+    State(app): State<Arc<App>>,
+    token: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    // What is no text is no token of ours.
+    let Ok(Path(token)) = token else { return StatusCode::BAD_REQUEST.into_response() };
     match session::details(&app, &token).await {
         Ok(Some(found)) => {
             let shown = TokenDetails {
@@ -123,9 +171,9 @@ async fn details(State(app): State<Arc<App>>, Path(token): Path<String>, headers
                     ("ExpiresTimestamp", &*expires),
                     ("Username", &*shown.username),
                 ];
-                return answer("application/xml", xml::object("TokenDetails", &members));
+                return answer(XML, xml::object("TokenDetails", &members));
             }
-            answer("application/json", serde_json::json!(shown).to_string())
+            answer(JSON, serde_json::json!(shown).to_string())
         }
         Ok(None) => StatusCode::BAD_REQUEST.into_response(),
         Err(error) => {

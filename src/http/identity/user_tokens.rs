@@ -8,11 +8,13 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::on;
 use axum::{Extension, Json, Router, middleware};
 use serde_json::{Value as Json_, json};
 
 use super::super::caller;
+use super::super::openapi::operation::{JSON, Operation, TEXT, text as text_schema};
+use super::super::routes::{self, Route, Verb};
 use crate::access::Caller;
 use crate::app::App;
 use crate::model::role::Permission;
@@ -25,19 +27,138 @@ use crate::store::user_tokens::UserToken;
 /// Realms that clients name. Operators are of the first; nobody is of the others.
 const REALMS: [&str; 4] = ["Internal", "SAML", "OAUTH2", "Crowd"];
 
-pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let of = "/api/v2/userTokens";
-    Router::new()
-        .route(of, get(search))
-        // A GET of any of these words is a look-up by name.
-        .route(&format!("{of}/currentUser"), post(create).delete(delete_own).get(named_current_user))
-        .route(&format!("{of}/currentUser/hasToken"), get(has_token))
-        .route(&format!("{of}/currentUser/createTime"), get(create_time))
-        .route(&format!("{of}/purge"), delete(purge).get(named_purge))
-        .route(&format!("{of}/userCode/{{code}}"), delete(delete_by_code))
-        .route(&format!("{of}/{{username}}"), get(by_name))
-        .route("/api/v2/config/userTokens", get(config).put(put_config).delete(delete_config))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), caller::authenticate))
+/// The routes, for those who are let in.
+pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    let known = middleware::from_fn_with_state(Arc::clone(app), caller::authenticate);
+    routes::router(ROUTES).layer(known)
+}
+
+macro_rules! route {
+    ($verb:ident $path:literal $handler:ident $about:expr) => {
+        Route { verb: Verb::$verb, path: $path, handler: |verb| on(verb, $handler), about: |_| $about }
+    };
+}
+
+/// A GET of the words `currentUser` and `purge` is a look-up by name.
+pub(in crate::http) const ROUTES: &[Route] = &[
+    route!(Get "/api/v2/userTokens" search
+        with_realm(managed("Lists user tokens."))
+            .query("createdAfter", "Made on this day or later.", &day())
+            .query("createdBefore", "Made before this day.", &day())
+            .answer(200, "The tokens.", &[(JSON, json!({ "type": "array", "items": token_shown() }))])
+            .answer(400, "The query is wrong.", &[(TEXT, text_schema())])),
+    route!(Post "/api/v2/userTokens/currentUser" create
+        of_user("Makes the caller's token; its passCode is shown this once.")
+            .answer(200, "The token.", &[(JSON, token_made())])
+            .answer(409, "There is one already.", &[(TEXT, text_schema())])),
+    route!(Delete "/api/v2/userTokens/currentUser" delete_own
+        of_user("Deletes the caller's token.").answer(204, "Deleted.", &[]).answer(404, NONE, &[(TEXT, text_schema())])),
+    route!(Get "/api/v2/userTokens/currentUser" named_current_user one("Shows the token of the operator of that name.")),
+    route!(Get "/api/v2/userTokens/currentUser/hasToken" has_token
+    of_user("Whether the caller has a token.").answer(200, "Whether there is one.", &[(JSON, json!({
+        "type": "object",
+        "properties": { "userTokenExists": { "type": "boolean" } },
+        "required": ["userTokenExists"],
+        "additionalProperties": false,
+    }))])),
+    route!(Get "/api/v2/userTokens/currentUser/createTime" create_time
+        of_user("When the caller's token was made.")
+            .answer(200, "The time.", &[(JSON, json!({ "type": "string", "format": "date-time" }))])
+            .answer(404, NONE, &[(TEXT, text_schema())])),
+    route!(Delete "/api/v2/userTokens/purge" purge
+        managed("Deletes the tokens of operators who are no more.").answer(204, "Deleted.", &[])),
+    route!(Get "/api/v2/userTokens/purge" named_purge one("Shows the token of the operator of that name.")),
+    route!(Delete "/api/v2/userTokens/userCode/{code}" delete_by_code
+        managed("Deletes a token by its userCode.")
+            .path("code", "The userCode.").answer(400, "The path is no text.", &[(TEXT, text_schema())])
+            .answer(204, "Deleted.", &[])
+            .answer(404, NONE, &[(TEXT, text_schema())])),
+    route!(Get "/api/v2/userTokens/{username}" by_name
+        one("Shows the token of an operator.").path("username", "Name of the operator.")),
+    route!(Get "/api/v2/config/userTokens" config
+        managed("How long new tokens are good.").answer(200, "The setting.", &[(JSON, setting(true))])),
+    route!(Put "/api/v2/config/userTokens" put_config
+        managed("Sets how long new tokens are good.")
+            .body(&[(JSON, setting(false))])
+            .answer(200, "The setting.", &[(JSON, setting(true))])
+            .answer(400, "The body is wrong.", &[(TEXT, text_schema())])),
+    route!(Delete "/api/v2/config/userTokens" delete_config
+        managed("Lets new tokens be good without end.")
+            .needs_query("property", "What to forget; must be given.", &json!({ "const": EXPIRATION_DAYS }))
+            .answer(200, "The setting.", &[(JSON, setting(true))])
+            .answer(400, "The query is wrong.", &[(TEXT, text_schema())])),
+];
+
+/// Said where there is no token.
+const NONE: &str = "There is no such token.";
+
+fn of_user(summary: &str) -> Operation {
+    let texts = [(TEXT, text_schema())];
+    Operation::new("user tokens", summary).login().answer(500, "A fault of the server.", &texts).answer(
+        503,
+        "Too busy, or the disk refuses: try again later.",
+        &texts,
+    )
+}
+
+fn managed(summary: &str) -> Operation {
+    of_user(summary).permission(Permission::OperatorManage).answer(
+        403,
+        "The role does not allow it.",
+        &[(TEXT, text_schema())],
+    )
+}
+
+fn with_realm(operation: Operation) -> Operation {
+    operation.query("realm", "The realm; operators are of `Internal`.", &json!({ "enum": REALMS }))
+}
+
+/// A look-up by name.
+fn one(summary: &str) -> Operation {
+    with_realm(managed(summary))
+        .answer(200, "The token.", &[(JSON, token_shown())])
+        .answer(400, "The query is wrong.", &[(TEXT, text_schema())])
+        .answer(404, NONE, &[(TEXT, text_schema())])
+}
+
+fn day() -> Json_ {
+    json!({ "type": "string", "format": "date" })
+}
+
+fn token_shown() -> Json_ {
+    json!({
+        "type": "object",
+        "properties": {
+            "userCode": { "type": "string", "pattern": "^[A-Za-z0-9]{8}$" },
+            "username": { "type": "string" },
+            "realm": { "const": REALMS[0] },
+        },
+        "required": ["userCode", "username", "realm"],
+        "additionalProperties": false,
+    })
+}
+
+fn token_made() -> Json_ {
+    let mut schema = token_shown();
+    schema["properties"]["passCode"] = json!({ "type": "string", "pattern": "^[A-Za-z0-9]{44}$" });
+    schema["properties"]["createTime"] = json!({ "type": "string", "format": "date-time" });
+    schema["properties"]["expirationDate"] = json!({ "type": "string", "format": "date-time" });
+    schema["required"] = json!(["userCode", "username", "realm", "passCode", "createTime"]);
+    schema
+}
+
+/// The one setting; null where none was made.
+fn setting(may_be_null: bool) -> Json_ {
+    let mut days = json!({ "type": "integer", "minimum": 0, "maximum": MOST_DAYS });
+    if may_be_null {
+        days["type"] = json!(["integer", "null"]);
+    }
+    json!({
+        "type": "object",
+        "properties": { EXPIRATION_DAYS: days },
+        "required": [EXPIRATION_DAYS],
+        "additionalProperties": false,
+    })
 }
 
 type Answer = Result<Response, Refusal>;

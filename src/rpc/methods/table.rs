@@ -6,7 +6,9 @@
 
 use serde_json::json;
 
-use super::super::handlers::{assignment, audit, auth, device, directory, job, operator, policy, token};
+use super::super::handlers::{
+    agent, assignment, audit, auth, device, directory, job, key, operator, policy, token,
+};
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
 use super::{Example, Method, typed, typed_result};
@@ -17,12 +19,16 @@ use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
 use crate::service::explain::ExplainedShown;
 use crate::service::find::FoundShown;
+use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
 use crate::service::shown::{
-    ClientShown, CredentialShown, DevicesShown, JobShown, List, PasscodeShown, SlotShown,
+    AgentCertificateShown, ClientShown, CredentialShown, DevicesShown, GroupShown, JobShown, List,
+    PasscodeShown, SlotShown,
 };
 use crate::service::solve::SolvedShown;
-use crate::store::objects::{ASSIGNMENT, CLIENT, DOMAIN, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER};
+use crate::store::objects::{
+    AGENT, ASSIGNMENT, CLIENT, DOMAIN, GROUP, JOB, OPERATOR, PRODUCT, REPOSITORY, TOKEN, USER,
+};
 
 /// The id of the product that the example makes: behind those that come with the program and two of the test's world.
 fn next_product() -> String {
@@ -159,7 +165,7 @@ methods! {
     {"repository": {"name": "Old cupboard"}} => {}
 
     "token/create", TokenWrite, token::create, Create<TokenAttrs> => Made(&TOKEN);
-    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists]
+    "Makes a token, and assigns it if a user is named." [ProductNotFound, RepositoryNotFound, UserNotFound, DomainNotFound, Exists, ImportRefused]
     {
         "attrs": {
             "product": {"manufacturerCode": "DN", "productCode": "MT"},
@@ -554,6 +560,72 @@ methods! {
     "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
     {"client": {"name": "vpn.gateway"}} => {}
 
+    "group/create", OperatorManage, agent::create_group, GroupCreate => typed_result::<GroupShown<'_>>();
+    "Makes a group that agents can register in, with an authority of its own." [Exists]
+    {"attrs": {"name": "O=Second Office, L=Paris, C=FR"}} =>
+    {
+        "id": "g2", "name": "O=Second Office, L=Paris, C=FR", "hash": "…", "uuid": "…", "authority": "-----BEGIN CERTIFICATE-----…",
+        "serverFingerprint": "…", "dateCreated": "2026-01-01T00:00:00Z"
+    }
+
+    "group/get", OperatorManage, agent::get_group, GroupGet => typed_result::<GroupShown<'_>>();
+    "Shows one group with what an agent needs to register in it." [GroupNotFound]
+    {"group": {"name": "O=Head Office, L=London, C=GB"}} =>
+    {
+        "id": "g1", "name": "O=Head Office, L=London, C=GB", "hash": "…", "uuid": "…", "authority": "-----BEGIN CERTIFICATE-----…",
+        "serverFingerprint": "…", "dateCreated": "2026-01-01T00:00:00Z"
+    }
+
+    "group/search", OperatorManage, agent::search_groups, SearchParams => Rows(&GROUP);
+    "Searches groups." []
+    {"return": ["name"], "sort": "name"} =>
+    {"total": 2, "rows": [{"name": "O=Head Office, L=London, C=GB"}, {"name": "O=Second Office, L=Paris, C=FR"}]}
+
+    "agent/register", Anybody, agent::register, AgentRegister => typed_result::<AgentCertificateShown<'_>>();
+    "Trades a pre-auth token and a certificate request for a certificate of the group; needs no login." [RegistrationDeclined]
+    {
+        "group": "AB12CD34EF56", "name": "O=Helpdesk, L=London, C=GB", "token": "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+        "request": "-----BEGIN CERTIFICATE REQUEST-----…"
+    } =>
+    {
+        "agent": "n2", "certificate": "-----BEGIN CERTIFICATE-----…", "authority": "-----BEGIN CERTIFICATE-----…",
+        "expires": "2026-04-01T00:00:00Z"
+    }
+
+    "agent/renew", AgentSelf, agent::renew, AgentRenew => typed_result::<AgentCertificateShown<'_>>();
+    "Gives the agent that calls by its certificate a new one." [AgentNotFound]
+    {"request": "-----BEGIN CERTIFICATE REQUEST-----…"} =>
+    {
+        "agent": "n1", "certificate": "-----BEGIN CERTIFICATE-----…", "authority": "-----BEGIN CERTIFICATE-----…",
+        "expires": "2026-04-01T00:00:00Z"
+    }
+
+    "agent/get", OperatorManage, agent::get, AgentGet => Shown(&AGENT);
+    "Shows one agent." [AgentNotFound]
+    {"agent": {"name": "O=Helpdesk, L=London, C=GB"}, "return": ["status", "expires", "group.name"]} =>
+    {"status": "ACTIVE", "expires": "2026-04-01T00:00:00Z", "group.name": "O=Head Office, L=London, C=GB"}
+
+    "agent/set", OperatorManage, agent::set, AgentSet => Empty;
+    "Changes which repositories an agent sees itself." [AgentNotFound, RepositoryNotFound]
+    {"agent": {"name": "O=Helpdesk, L=London, C=GB"}, "attrs": {"repositories": [{"name": "Berlin"}]}} => {}
+
+    "agent/search", OperatorManage, agent::search, SearchParams => Rows(&AGENT);
+    "Searches agents." []
+    {"match": [["status", "=", "ACTIVE"]], "return": ["name"], "sort": "name"} =>
+    {"total": 2, "rows": [{"name": "O=Front Desk, L=Berlin, C=DE"}, {"name": "O=Helpdesk, L=London, C=GB"}]}
+
+    "agent/addOperator", OperatorManage, agent::add_operator, AgentOperator => Empty;
+    "Lets an operator open sessions for an agent." [AgentNotFound, OperatorNotFound]
+    {"agent": {"name": "O=Helpdesk, L=London, C=GB"}, "operator": {"name": "helpdesk"}} => {}
+
+    "agent/removeOperator", OperatorManage, agent::remove_operator, AgentOperator => Empty;
+    "Takes that back; the operator's sessions for the agent end." [AgentNotFound, OperatorNotFound]
+    {"agent": {"name": "O=Helpdesk, L=London, C=GB"}, "operator": {"name": "helpdesk"}} => {}
+
+    "agent/retire", OperatorManage, agent::retire, AgentOnly => Empty;
+    "Retires an agent for good; its certificates and all sessions for it end." [AgentNotFound]
+    {"agent": {"name": "O=Helpdesk, L=London, C=GB"}} => {}
+
     "audit/search", AuditRead, audit::search, AuditSearch => typed_result::<AuditRowsShown>();
     "Searches the audit log, newest rows first." [TokenNotFound, UserNotFound, DomainNotFound]
     {"action": "domain/create", "outcome": "created", "order": "asc", "max": 1} =>
@@ -565,4 +637,12 @@ methods! {
     "audit/prune", AuditPrune, audit::prune, AuditPrune => typed_result::<PrunedShown>();
     "Takes rows out of the audit log that are older than some time; their newest hash stays, signed." []
     {"before": "2025-01-01T00:00:00Z"} => {"cut": null, "removed": 0}
+
+    "key/status", KeyRotate, key::status, KeyStatus => typed_result::<KeysShown>();
+    "Shows the master key's id, and how a change of keys stands." []
+    {} => {"state": "idle", "keyId": "…", "nextKeyId": null, "total": 0, "done": 0, "damaged": 0}
+
+    "key/rotate", KeyRotate, key::rotate, KeyRotate => typed_result::<RotationShown>();
+    "Makes a new master key and a new data key, and seals all secrets anew, while logins go on." [KeyFile, KeyRotating, KeyNotWaiting]
+    {} => {"state": "working", "oldKeyId": "…", "keyId": "…", "keyFile": "…"}
 }

@@ -13,7 +13,7 @@ use crate::service::inventory::Selector;
 pub(in crate::rpc) struct OperatorAttrs {
     /// Name to log in with; unique, at most 64 bytes, without colon and backslash.
     pub(in crate::rpc) name: String,
-    /// `admin`, `helpdesk`, `auditor`, `verifier` or `station`.
+    /// `admin`, `helpdesk`, `auditor`, `verifier`, `station` or `monitor`.
     pub(in crate::rpc) role: String,
     /// Its password, 12 to 128 characters.
     #[schemars(with = "Secret")]
@@ -27,7 +27,7 @@ pub(in crate::rpc) struct OperatorAttrs {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::rpc) struct OperatorChangeAttrs {
-    /// `admin`, `helpdesk`, `auditor`, `verifier` or `station`.
+    /// `admin`, `helpdesk`, `auditor`, `verifier`, `station` or `monitor`.
     pub(in crate::rpc) role: Option<String>,
     /// The domains that it sees; null for all.
     #[serde(default, deserialize_with = "nullable")]

@@ -74,7 +74,7 @@ impl AuditCopy {
 
 /// Opens without leaving anything beside the file. SQLite would make a shared-memory file for one with a write-ahead
 /// log; where there is no log, it is told that nobody else writes.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(in crate::store) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let log = path.with_file_name(format!(
         "{}-wal",
         path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()

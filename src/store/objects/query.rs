@@ -329,7 +329,7 @@ pub(super) struct Select {
 impl Select {
     /// A statement about the objects that this scope holds: there is no other way to begin one.
     pub(super) fn new(object: &'static Object, scope: &Scope) -> Self {
-        let alias = object.name.to_owned();
+        let alias = object.alias().to_owned();
         let seen = scope::condition(object, &alias, scope).map(Term::of_scope);
         Self {
             asked: Vec::new(),

@@ -36,7 +36,7 @@ const fn few(link: Link) -> Link {
 
 /// Every kind of object, in the order of the documentation.
 pub static ALL: &[&Object] =
-    &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB, &OPERATOR, &CLIENT];
+    &[&DOMAIN, &USER, &PRODUCT, &REPOSITORY, &TOKEN, &ASSIGNMENT, &JOB, &OPERATOR, &CLIENT, &GROUP, &AGENT];
 
 /// Rows of an unfinished import are there and must not be seen.
 const PUBLISHED: Option<Visibility> = Some(Visibility {
@@ -446,7 +446,12 @@ pub static OPERATOR: Object = Object {
     attributes: &[
         attribute("id", "{}.id", Kind::Id('o'), "Id, `o` and a number."),
         attribute("name", "{}.name", Kind::Text, "Name to log in with; unique."),
-        attribute("role", "{}.role", Kind::Text, "`admin`, `helpdesk`, `auditor`, `verifier` or `station`."),
+        attribute(
+            "role",
+            "{}.role",
+            Kind::Text,
+            "`admin`, `helpdesk`, `auditor`, `verifier`, `station` or `monitor`.",
+        ),
         attribute("disabled", "{}.disabled", Kind::Bool, "Whether it is let in no more."),
         attribute(
             "allDomains",
@@ -495,6 +500,77 @@ pub static CLIENT: Object = Object {
     ],
     links: &[link("operator", "{}.operator_id", &OPERATOR, "Whom it acts as.")],
     collections: &[],
+    visibility: None,
+    narrowed: Narrowed::Away,
+    counted: None,
+};
+
+/// `group`.
+pub static GROUP: Object = Object {
+    name: "group",
+    about: "What agents register in: a name, and an authority that issues their certificates.",
+    letter: 'g',
+    table: "agent_groups",
+    attributes: &[
+        attribute("id", "{}.id", Kind::Id('g'), "Id, `g` and a number."),
+        attribute("name", "{}.name", Kind::Text, "Its X.500 name; unique."),
+        attribute(
+            "hash",
+            "{}.hash",
+            Kind::Text,
+            "Its holding identity hash, by which agents and the API of pre-auth tokens name it: the first 12 hexadecimal \
+             digits of SHA-256 of its name and its UUID.",
+        ),
+        attribute("uuid", "{}.uuid", Kind::Text, "Its UUID, made with it."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it was made."),
+    ],
+    links: &[],
+    collections: &[Collection {
+        name: "agents",
+        about: "Its agents, retired ones too.",
+        target: &AGENT,
+        condition: "{}.group_id = ?1",
+    }],
+    visibility: None,
+    narrowed: Narrowed::Away,
+    counted: None,
+};
+
+/// `agent`.
+pub static AGENT: Object = Object {
+    name: "agent",
+    about: "A registered client of the API, or a station.",
+    letter: 'n',
+    table: "agents",
+    attributes: &[
+        attribute("id", "{}.id", Kind::Id('n'), "Id, `n` and a number; the `AgentId` of sessions."),
+        attribute(
+            "name",
+            "{}.name",
+            Kind::Text,
+            "Its X.500 name; unique in its group among those that are active.",
+        ),
+        attribute("hash", "{}.hash", Kind::Text, "Its holding identity hash, made like that of a group."),
+        attribute("status", "{}.status", Kind::Text, "`ACTIVE` or `RETIRED`."),
+        attribute("expires", "{}.expires_ms", Kind::Time, "End of its newest certificate."),
+        attribute("dateCreated", "{}.created_ms", Kind::Time, "When it registered."),
+        attribute("dateRetired", "{}.retired_ms", Kind::Time, "When it was retired; null if it is active."),
+    ],
+    links: &[link("group", "{}.group_id", &GROUP, "Its group.")],
+    collections: &[
+        Collection {
+            name: "operators",
+            about: "Who may open sessions for it.",
+            target: &OPERATOR,
+            condition: "{}.id IN (SELECT operator_id FROM agent_operators WHERE agent_id = ?1)",
+        },
+        Collection {
+            name: "repositories",
+            about: "The repositories whose tokens it sees itself.",
+            target: &REPOSITORY,
+            condition: "{}.id IN (SELECT repository_id FROM agent_repositories WHERE agent_id = ?1)",
+        },
+    ],
     visibility: None,
     narrowed: Narrowed::Away,
     counted: None,

@@ -1,0 +1,66 @@
+//! What a route is. Each module of this room has a table of its routes; the router and `/openapi.json` are both made of
+//! these tables, so that neither can have one that the other lacks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{MethodFilter, MethodRouter};
+use schemars::SchemaGenerator;
+
+use super::openapi::operation::Operation;
+use crate::app::App;
+
+/// One method of one path.
+pub(super) struct Route {
+    /// The method.
+    pub(super) verb: Verb,
+    /// The template of the path, with names in braces.
+    pub(super) path: &'static str,
+    /// What serves it.
+    pub(super) handler: fn(MethodFilter) -> MethodRouter<Arc<App>>,
+    /// What `/openapi.json` says of it.
+    pub(super) about: fn(&mut SchemaGenerator) -> Operation,
+}
+
+/// The methods that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Verb {
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+
+    /// The word for it in `/openapi.json`.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A router with the routes of a table.
+pub(super) fn router(table: &[Route]) -> Router<Arc<App>> {
+    table
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
+}
+
+/// For routes that a look at the head alone, as previews take it, must not set off.
+pub(super) async fn not_for_heads() -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
+}
