@@ -15,6 +15,7 @@ pub mod backup;
 pub mod call;
 pub mod catalogue;
 pub mod client;
+pub mod clock;
 pub mod device;
 pub mod doctor;
 pub mod enrol;
@@ -32,6 +33,7 @@ mod output;
 pub mod pinned;
 #[cfg(test)]
 mod playback;
+pub mod policy;
 pub mod restore;
 pub mod selector;
 pub mod serve;
@@ -109,6 +111,8 @@ pub enum Command {
     Product(Noun<catalogue::ProductCommand>),
     /// Repositories: stocks of tokens.
     Repository(Noun<catalogue::RepositoryCommand>),
+    /// Policies: what verification is run with.
+    Policy(Noun<policy::PolicyCommand>),
     /// Operators: who may call the API.
     Operator(Noun<operator::OperatorCommand>),
     /// Clients of OAuth 2.0: programs that act as an operator.
@@ -214,6 +218,7 @@ impl Command {
             Self::Domain(noun) => &noun.globals,
             Self::Product(noun) => &noun.globals,
             Self::Repository(noun) => &noun.globals,
+            Self::Policy(noun) => &noun.globals,
             Self::Operator(noun) => &noun.globals,
             Self::Client(noun) => &noun.globals,
             Self::Group(noun) => &noun.globals,
@@ -235,6 +240,7 @@ impl Command {
             Self::Domain(noun) => noun.command.run(session),
             Self::Product(noun) => noun.command.run(session),
             Self::Repository(noun) => noun.command.run(session),
+            Self::Policy(noun) => noun.command.run(session),
             Self::Operator(noun) => noun.command.run(session),
             Self::Client(noun) => noun.command.run(session),
             Self::Group(noun) => noun.command.run(session),

@@ -61,7 +61,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(identity::routes(&app))
-        .merge(preauth::routes(&app))
+        .merge(preauth::router(&app))
         .merge(routes::router(provision::ROUTES))
         .merge(routes::router(operations::OPEN))
         .layer(middleware::from_fn(caller::refuse_other_sites))

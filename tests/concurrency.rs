@@ -117,6 +117,74 @@ fn neighbouring_passcodes_sent_at_once_are_accepted_in_rising_order_only() {
 }
 
 #[test]
+fn a_token_shared_by_two_users_accepts_a_passcode_from_one_of_them() {
+    let (_installation, server) = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    let bob = json!({"domain": {"name": "acme"}, "loginName": "bob"});
+    client.ok("user/create", json!({"attrs": bob}));
+    let shared = json!({"token": {"serial": "1001"}, "user": bob, "pin": "5678", "isOwner": false});
+    client.ok("tokenAssignment/create", json!({ "attrs": shared }));
+    for counter in 0..4 {
+        let code = passcode(SECRET, Algorithm::Sha1, 6, counter);
+        let of =
+            |user: &Json, pin: &str| json!({"user": user, "credential": {"otp": format!("{pin}{code}")}});
+        let questions: Vec<Json> = (0..CONNECTIONS)
+            .map(|n| if n % 2 == 0 { of(&alice(), "1234") } else { of(&bob, "5678") })
+            .collect();
+        assert_eq!(accepted(&ask_at_once(client, &questions, true)), 1, "counter {counter}");
+    }
+    server.stop();
+}
+
+#[test]
+fn verifies_syncs_and_resets_at_once_spend_each_passcode_once() {
+    let (_installation, server) = server();
+    let client = &server.client;
+    give_alice_a_token(client, "1001");
+    client.ok("policy/set", json!({"attrs": {"autoResync": true, "maxFailures": 100}}));
+    let code = |counter| passcode(SECRET, Algorithm::Sha1, 6, counter);
+    let token = json!({"serial": "1001"});
+    for round in 0..6_u64 {
+        // Far out of the window, so that only a resync of either kind reaches it.
+        let first = 100 * (round + 1);
+        let verify = |counter| {
+            let credential = json!({"otp": format!("1234{}", code(counter))});
+            ("auth/verify", json!({"user": alice(), "credential": credential}))
+        };
+        let pair = format!("{},{}", code(first), code(first + 1));
+        let calls = [
+            verify(first),
+            verify(first + 1),
+            ("token/syncToken", json!({"token": token, "credential": pair})),
+            ("token/reset", json!({"token": token})),
+        ];
+        let (ready, base) = (Barrier::new(32), client.base.as_str());
+        let spent: Vec<(usize, bool)> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..32)
+                .map(|n| {
+                    let (ready, (method, params)) = (&ready, calls[n % 4].clone());
+                    scope.spawn(move || {
+                        let client = Client::new(base);
+                        assert_eq!(client.get("/healthz").expect("an answer").0, 200);
+                        ready.wait();
+                        let answer = client.call(method, params);
+                        (n % 4, answer.is_ok_and(|answer| answer.get("accepted") != Some(&json!(false))))
+                    })
+                })
+                .collect();
+            asked.into_iter().map(|asked| asked.join().expect("the client ends well")).collect()
+        });
+        let times = |which: usize| spent.iter().filter(|(call, done)| *call == which && *done).count();
+        // The second passcode is spent by a login that completes the pair, or by the sync: never by both. The first
+        // one alone is never accepted.
+        assert_eq!((times(0), times(1) + times(2)), (0, 1), "round {round}: {spent:?}");
+        assert_eq!(counter_of(client, "1001")["counter"], json!(first + 2));
+    }
+    server.stop();
+}
+
+#[test]
 fn the_tokens_of_64_users_are_each_accepted_once_whatever_the_others_do() {
     let (_installation, server) = server();
     let client = &server.client;

@@ -68,6 +68,13 @@ pub enum ProductCommand {
     },
     /// Add a product.
     Add(ProductArgs),
+    /// Report how the clocks of a product's tokens run, and which batches leave the curve.
+    #[command(after_help = "Example:\n  fobd product clocks DN/ST")]
+    Clocks {
+        /// Its codes.
+        #[arg(value_name = "MANUFACTURER/CODE")]
+        codes: super::selector::Product,
+    },
 }
 
 /// `fobd product add`.
@@ -152,6 +159,7 @@ impl ProductCommand {
         match self {
             Self::List { page } => session.search("product/search", &[], &page.sorted_by("name"), PRODUCTS),
             Self::Add(args) => args.create(session),
+            Self::Clocks { codes } => super::clock::survey(session, codes),
         }
     }
 }

@@ -495,3 +495,98 @@ fn the_server_may_be_named_before_or_after_the_verb() {
         assert_eq!(cli.unwrap().command.globals().server, "http://[::1]:1");
     }
 }
+
+#[test]
+fn settings_go_out_as_what_they_are_and_default_leaves_one_to_the_level_above() {
+    let line = [
+        "policy",
+        "set",
+        "--product",
+        "DN/ST",
+        "totpAccept=1",
+        "autoResync=true",
+        "maxFailures=default",
+        "pinPlacement=suffix",
+    ];
+    let set = run(&line, vec![result(&json!({"version": 7}))]);
+    assert_eq!((set.out.as_str(), set.outcome.unwrap()), ("policy 7 holds from now on\n", Outcome::Done));
+    let params = json!({
+        "product": {"manufacturerCode": "DN", "productCode": "ST"},
+        "attrs": {"totpAccept": 1, "autoResync": true, "maxFailures": null, "pinPlacement": "suffix"},
+    });
+    assert_eq!(set.calls, [("policy/set".to_owned(), params)]);
+    for wrong in [
+        vec!["policy", "set"],
+        vec!["policy", "set", "totpAccept"],
+        vec!["policy", "show", "--product", "A/B", "--token", "1"],
+    ] {
+        assert!(
+            Cli::try_parse_from(std::iter::once("fobd").chain(wrong.iter().copied())).is_err(),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn a_policy_is_shown_with_a_mark_at_what_its_own_level_says() {
+    let policy = json!({
+        "version": 7, "level": "token", "changed": 6, "own": {"totpAccept": 1},
+        "settings": {"hotpLookAhead": 10, "pinPlacement": "prefix", "totpAccept": 1},
+    });
+    let shown = run(&["policy", "show", "--token", "77", "--version", "7"], vec![result(&policy)]);
+    let expected = "policy 7 (token)\n  hotpLookAhead  10\n  pinPlacement   prefix\n* totpAccept     1\n";
+    assert_eq!(shown.out, expected);
+    assert_eq!(shown.calls[0].1, json!({"token": {"serial": "77"}, "version": 7}));
+}
+
+#[test]
+fn the_versions_of_a_policy_are_a_table() {
+    let rows = json!([{"version": 2, "own": {"maxFailures": 5}, "operator": "admin", "dateCreated": "2026-01-01T00:00:00Z"}]);
+    let listed = run(&["policy", "history"], vec![result(&json!({"total": 1, "rows": rows}))]);
+    let expected = "\
+VERSION  MADE                  BY     SETTINGS
+2        2026-01-01T00:00:00Z  admin  {\"maxFailures\":5}
+";
+    assert_eq!(listed.out, expected);
+}
+
+#[test]
+fn a_clock_is_set_by_what_is_named() {
+    let set = run(&["token", "set-clock", "77", "--offset", "-75.5", "--freeze"], vec![result(&json!({}))]);
+    assert_eq!(set.out, "the clock of token 77 is set\n");
+    let params = json!({"token": {"serial": "77"}, "attrs": {"offsetSeconds": -75.5, "frozen": true}});
+    assert_eq!(set.calls, [("token/setClock".to_owned(), params)]);
+    assert!(Cli::try_parse_from(["fobd", "token", "set-clock", "77"]).is_err());
+}
+
+#[test]
+fn a_batch_whose_clocks_leave_the_curve_is_shown_as_such() {
+    let report = json!({
+        "tokens": 8, "ratePpm": 1.5, "spreadPpm": 2.0, "leaving": [{"id": "t9", "serial": "S9", "ratePpm": 90.0}],
+        "batches": [{"import": 3, "example": "S1", "tokens": 4, "ratePpm": 45.0, "fromOthersPpm": 44.0, "leaves": true}],
+    });
+    let shown = run(&["product", "clocks", "DN/ST"], vec![result(&report)]);
+    let expected = "\
+8 tokens, 1.5 ppm, spread 2.0 ppm
+
+IMPORT  FOR EXAMPLE  TOKENS  PPM   FROM OTHERS  LEAVES
+3       S1           4       45.0  44.0         yes
+
+SERIAL  PPM
+S9      90.0
+";
+    assert_eq!(shown.out, expected);
+}
+
+#[test]
+fn who_must_change_a_pin_is_told_how_and_the_new_one_goes_with_the_next_passcode() {
+    let due = json!({"accepted": false, "pinChangeRequired": true});
+    let told = run_with(&["verify", "acme\\alice"], answering(&["1234755224"]), vec![result(&due)]);
+    assert_eq!((told.out.as_str(), told.outcome.unwrap()), ("rejected\n", Outcome::Rejected));
+    assert!(told.notes.contains("--new-pin-file"), "{}", told.notes);
+    let pin = file("new-pin", b"5678\n");
+    let line = ["verify", "acme\\alice", "--new-pin-file", pin.to_str().unwrap()];
+    let changed = run_with(&line, answering(&["1234287082"]), vec![result(&json!({"accepted": true}))]);
+    std::fs::remove_file(pin).unwrap();
+    assert_eq!((&changed.calls[0].1["newPin"], changed.out.as_str()), (&json!("5678"), "accepted\n"));
+}

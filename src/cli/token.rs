@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::ask::{self, PinArgs};
+use super::clock::{self, SetClockArgs};
 use super::error::{CliError, Outcome};
 use super::find::{FindArgs, SolveArgs};
 use super::output::{self, Column, column};
@@ -93,6 +94,14 @@ pub enum TokenCommand {
         #[arg(long, value_name = "N")]
         counter: Option<u64>,
     },
+    /// Show what is known of the clock of a TOTP token.
+    #[command(after_help = "Example:\n  fobd token clock 10000042")]
+    Clock {
+        /// Its serial.
+        serial: String,
+    },
+    /// Set, freeze or forget what is known of the clock of a TOTP token.
+    SetClock(SetClockArgs),
     /// Assign a token to a user.
     #[command(after_help = "Example:\n  fobd token assign 10000042 'acme\\alice' --ask-pin")]
     Assign {
@@ -175,6 +184,8 @@ impl TokenCommand {
                 let result = session.call("token/reset", &params)?;
                 Ok(session.show(&result, |_| format!("token {serial} is reset\n")))
             }
+            Self::Clock { serial } => clock::show(session, serial),
+            Self::SetClock(args) => args.run(session),
             Self::Assign { serial, user, pin } => {
                 let mut params = json!({ "token": selector::token(serial), "user": user.selector() });
                 if let Some(pin) = pin.read(session.ask)? {

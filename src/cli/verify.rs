@@ -1,5 +1,7 @@
 //! `fobd verify`: what a login would get.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::EXIT_CODES;
@@ -11,7 +13,8 @@ use super::session::Session;
 const EXAMPLES: &str = "\
 Examples:
   fobd verify 'acme\\alice'
-  printf '1234755224\\n' | fobd verify 'acme\\alice' --token 10000042";
+  printf '1234755224\\n' | fobd verify 'acme\\alice' --token 10000042
+  fobd verify 'acme\\alice' --new-pin-file new.pin";
 
 /// `fobd verify`.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +26,9 @@ pub struct VerifyArgs {
     /// Only this token, by its serial.
     #[arg(long, value_name = "SERIAL")]
     token: Option<String>,
+    /// Change the PIN as well, to the one in this file, if what is typed is right.
+    #[arg(long, value_name = "FILE")]
+    new_pin_file: Option<PathBuf>,
 }
 
 impl VerifyArgs {
@@ -39,10 +45,16 @@ impl VerifyArgs {
         if let Some(serial) = &self.token {
             params["token"] = selector::token(serial);
         }
+        if let Some(path) = &self.new_pin_file {
+            params["newPin"] = json!(ask::secret_file(path)?.as_str());
+        }
         let method = "auth/verify";
         let result = session.call(method, &params)?;
         let accepted = result["accepted"].as_bool().ok_or(CliError::Reply { method, member: "accepted" })?;
         let word = if accepted { "accepted\n" } else { "rejected\n" };
+        if result["pinChangeRequired"] == true {
+            session.note("the PIN must be changed first: the next passcode, with --new-pin-file");
+        }
         session.show(&result, |_| word.to_owned());
         Ok(if accepted { Outcome::Done } else { Outcome::Rejected })
     }

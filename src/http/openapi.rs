@@ -16,7 +16,7 @@ use serde_json::{Map, Value as Json, json};
 use super::identity::{oauth, sessions, user_tokens};
 use super::routes::Route;
 use super::token_api::{self, DAS5};
-use super::{audit, operations, provision};
+use super::{audit, operations, preauth, provision};
 use crate::rpc::openrpc;
 use crate::service::error::Kind;
 use crate::store::objects;
@@ -31,6 +31,7 @@ static TABLES: &[&[Route]] = &[
     sessions::ROUTES,
     oauth::ROUTES,
     user_tokens::ROUTES,
+    preauth::ROUTES,
 ];
 
 /// The template of a route as a text that lives for ever.

@@ -6,6 +6,7 @@
 //! `status` and `details` (`preauth/errors.rs`). A token that ended otherwise than by its time cannot be revoked: 409.
 
 mod body;
+mod described;
 mod errors;
 
 use std::sync::Arc;
@@ -17,37 +18,64 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{post, put};
+use axum::routing::on;
 use axum::{Extension, Json, Router, middleware};
 use serde::Serialize;
 
 use self::errors::Problem;
 use super::caller::{Shown, Unknown, denied};
+use super::routes::{self, Route, Verb};
 use crate::access::Caller;
 use crate::app::App;
 use crate::model::role::Permission;
 use crate::otp::time::Timestamp;
 use crate::service::preauth::{self, Filter, Listed};
 
-/// The versions of the API; they do not differ in this part of it.
-const VERSIONS: [&str; 5] = ["v1", "v5_1", "v5_2", "v5_3", "v5_4"];
 /// Largest body: a name and remarks.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 
-pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let of_one_version = || {
-        Router::new()
-            .route("/{hash}/preauthtoken", post(create).get(list))
-            .route("/{hash}/preauthtoken/revoke/{token}", put(revoke))
-            .fallback(unknown)
-            .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED) })
-            .layer(middleware::from_fn(take_whole_body))
-            .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
-            .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate))
+macro_rules! versions {
+    ($($version:literal),*) => {
+        /// The versions of the API; they do not differ in this part of it.
+        const VERSIONS: &[&str] = &[$($version),*];
+        /// Where each begins.
+        const PREFIXES: &[&str] = &[$(concat!("/api/", $version, "/mgm")),*];
+        /// The routes of all versions.
+        pub(super) const ROUTES: &[Route] = &[$(
+            Route {
+                verb: Verb::Post,
+                path: concat!("/api/", $version, "/mgm/{hash}/preauthtoken"),
+                handler: |verb| on(verb, create),
+                about: |_| described::create(),
+            },
+            Route {
+                verb: Verb::Get,
+                path: concat!("/api/", $version, "/mgm/{hash}/preauthtoken"),
+                handler: |verb| on(verb, list),
+                about: |_| described::list(),
+            },
+            Route {
+                verb: Verb::Put,
+                path: concat!("/api/", $version, "/mgm/{hash}/preauthtoken/revoke/{token}"),
+                handler: |verb| on(verb, revoke),
+                about: |_| described::revoke(),
+            },
+        )*];
     };
-    VERSIONS
+}
+
+versions!("v1", "v5_1", "v5_2", "v5_3", "v5_4");
+
+/// The routes, and an answer in the words of this API for what is none beside them.
+pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    let all = routes::router(ROUTES)
+        .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED) });
+    PREFIXES
         .iter()
-        .fold(Router::new(), |all, version| all.nest(&format!("/api/{version}/mgm"), of_one_version()))
+        .fold(all, |all, prefix| routes::with_fallback(all, prefix, unknown))
+        .layer(middleware::from_fn(take_whole_body))
+        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate))
 }
 
 async fn unknown(OriginalUri(uri): OriginalUri) -> Problem {

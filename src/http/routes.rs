@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter};
 use schemars::SchemaGenerator;
@@ -58,6 +59,15 @@ pub(super) fn router(table: &[Route]) -> Router<Arc<App>> {
     table
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
+}
+
+/// Lets a handler answer for what is no route, below a path.
+pub(super) fn with_fallback<T: 'static>(
+    router: Router<Arc<App>>,
+    below: &str,
+    handler: impl Handler<T, Arc<App>>,
+) -> Router<Arc<App>> {
+    router.nest(below, Router::new().fallback(handler))
 }
 
 /// For routes that a look at the head alone, as previews take it, must not set off.

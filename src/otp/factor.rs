@@ -69,7 +69,8 @@ impl FactorState {
             Kind::Hotp => self.needs_sync = true,
             Kind::Totp { time_step } => {
                 let Forecast { step, reach } = self.clock.forecast(time_step, now, policy);
-                let reach = if policy.auto_resync { policy.totp_outermost() } else { reach };
+                // The second of two passcodes may lie one step further than the first.
+                let reach = if policy.auto_resync { policy.totp_outermost() + 1 } else { reach };
                 self.spend(step.max(time_step.step_at(now)).saturating_add(reach.into()));
             }
         }
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(at(5, 0, false), 33, "step 30 is now, and 32 may have been accepted");
         assert_eq!(at(5, 120_000, false), 37, "a device that is ahead");
         assert_eq!(at(5, -120_000, false), 33, "one that was behind may be on time by now");
-        assert_eq!(at(5, 0, true), 41, "two passcodes may have moved it further");
+        assert_eq!(at(5, 0, true), 42, "two passcodes may have moved it further");
         assert_eq!(at(50, 0, false), 50, "never down");
         assert_eq!(at(u64::MAX, 0, false), u64::MAX);
     }

@@ -269,7 +269,7 @@ impl<'a> Attempt<'a> {
             return (accepted.search(generator, &[passcode]), None);
         }
         let second = Window::second(kind, state, self.now, policy).search(generator, &[passcode]);
-        let asking = Window::asking(kind, state, self.now, policy).search(generator, &[passcode]);
+        let asking = Window::asking(kind, state, self.now, look_ahead, policy).search(generator, &[passcode]);
         match asking.filter(|factor| accepted.holds(*factor)) {
             Some(factor) => (Some(factor), None),
             None => (second, asking),

@@ -71,19 +71,33 @@ impl Window {
         }
     }
 
-    /// How far a passcode may lie for a second one to be asked.
-    pub(super) fn asking(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy) -> Self {
-        Self::around(kind, state, now, policy, policy.totp_outermost())
+    /// How far a passcode may lie for a second one to be asked; what is accepted lies in it.
+    pub(super) fn asking(
+        kind: Kind,
+        state: &FactorState,
+        now: Timestamp,
+        look_ahead: u32,
+        policy: &Policy,
+    ) -> Self {
+        let hotp = policy.hotp_sync_window.max(look_ahead);
+        Self::around(kind, state, now, policy, hotp, policy.totp_outermost())
     }
 
     /// Where a resync searches.
     pub(super) fn resync(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy) -> Self {
-        Self::around(kind, state, now, policy, policy.totp_sync_window)
+        Self::around(kind, state, now, policy, policy.hotp_sync_window, policy.totp_sync_window)
     }
 
-    fn around(kind: Kind, state: &FactorState, now: Timestamp, policy: &Policy, totp: u32) -> Self {
+    fn around(
+        kind: Kind,
+        state: &FactorState,
+        now: Timestamp,
+        policy: &Policy,
+        hotp: u32,
+        totp: u32,
+    ) -> Self {
         match kind {
-            Kind::Hotp => Self::hotp(state, policy.hotp_sync_window),
+            Kind::Hotp => Self::hotp(state, hotp),
             Kind::Totp { time_step } => Self::totp(state, state.clock.step_at(time_step, now, policy), totp),
         }
     }

@@ -77,6 +77,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_secret_is_as_long_as_its_hash_and_never_the_same() {
+        for (algorithm, bytes) in [(Algorithm::Sha1, 20), (Algorithm::Sha256, 32), (Algorithm::Sha512, 64)] {
+            let secrets: std::collections::HashSet<Vec<u8>> =
+                (0..100).map(|_| secret(algorithm, usize::MAX).unwrap().expose().to_vec()).collect();
+            assert_eq!(secrets.len(), 100);
+            assert!(secrets.iter().all(|secret| secret.len() == bytes));
+        }
+    }
+
+    #[test]
     fn no_secret_begins_with_a_zero_byte() {
         for _ in 0..3000 {
             let secret = secret(Algorithm::Sha1, 20).unwrap();

@@ -64,6 +64,9 @@ fn copy_to(database: &Path, to: &Path) -> Result<Copied, StoreError> {
         path: to.to_owned(),
         problem: "the name of its directory is not UTF-8",
     })?;
+    if room_beside(database).map_err(at)? < needed(database).map_err(at)? {
+        return Err(StoreError::File { path: to.to_owned(), source: std::io::ErrorKind::StorageFull.into() });
+    }
     // Made empty first: SQLite has no way to be told the mode of the file.
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).clone();
     let mut file = options.open(to).map_err(at)?;
@@ -71,6 +74,18 @@ fn copy_to(database: &Path, to: &Path) -> Result<Copied, StoreError> {
     let (bytes, sha256) = digest(&mut file).map_err(at)?;
     file.rewind().map_err(at)?;
     Ok(Copied { file, bytes, sha256 })
+}
+
+/// Bytes that a copy may take, and a tenth more: a copy that fills the disk would keep logins from being saved.
+fn needed(database: &Path) -> std::io::Result<u64> {
+    let log = std::fs::metadata(super::restore::beside(database, "-wal")).map_or(0, |log| log.len());
+    let bytes = std::fs::metadata(database)?.len().saturating_add(log);
+    Ok(bytes.saturating_add(bytes / 10))
+}
+
+fn room_beside(database: &Path) -> std::io::Result<u64> {
+    let disk = nix::sys::statvfs::statvfs(sealing::directory_of(database))?;
+    Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
 /// Length and SHA-256 of what is left of a file.

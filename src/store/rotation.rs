@@ -249,6 +249,7 @@ mod tests {
 
     /// Columns of bytes that are not sealed: hashes, salts, signatures, public keys, and `meta`, which holds the keys.
     const OPEN: &[&str] = &[
+        "agent_certificates.fingerprint",
         "assignments.pin_mac",
         "assignments.pin_salt",
         "audit.hash",
@@ -262,6 +263,7 @@ mod tests {
         "clients.secret_hash",
         "downloads.link_hash",
         "meta.value",
+        "preauth_tokens.token_hash",
         "user_tokens.pass_hash",
     ];
 

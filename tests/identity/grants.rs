@@ -10,7 +10,7 @@ use super::server;
 const LOOK: &str = "admin helpdesk auditor";
 const WORK: &str = "admin helpdesk";
 const ADMIN: &str = "admin";
-const ALL: &str = "admin helpdesk auditor verifier station";
+const ALL: &str = "admin helpdesk auditor verifier station monitor";
 const VERIFY: &str = "admin helpdesk verifier";
 
 #[rustfmt::skip]

@@ -1,11 +1,17 @@
 //! A reference model of verification: slow, in wide integers and whole sets, written from the rules and not from the
 //! server. It knows tokens by their secret, computes passcodes with the oracle, and keeps what was typed as text.
+//!
+//! Where a clock is thought to be it takes from the clock model of the core, which has a reference of its own
+//! (`src/otp/clock_model/tests.rs`); without the clock model it keeps the offset itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fobd::otp::algorithm::Algorithm;
+use fobd::otp::clock_model::ClockState;
 use fobd::otp::policy::{PinPlacement, Policy};
+use fobd::otp::time::Timestamp;
+use fobd::otp::totp::TimeStep;
 
 use crate::otp_oracle;
 
@@ -21,10 +27,11 @@ pub(super) struct Count {
 
 impl Count {
     fn locked(&self, now: i64) -> bool {
-        matches!(self.until, Some(until) if until > now)
+        matches!(self.until, Some(until) if until > now || until == i64::MAX)
     }
 
-    fn failed(&mut self, now: i64, policy: &Policy) {
+    /// `for_good`: whether it is a thing that can be locked for good.
+    fn failed(&mut self, now: i64, policy: &Policy, for_good: bool) {
         self.failures += 1;
         if self.failures >= policy.max_failures {
             let mut lock = policy.first_lock;
@@ -32,6 +39,9 @@ impl Count {
                 lock = (lock * 2).min(policy.longest_lock);
             }
             self.until = Some(now + lock.min(policy.longest_lock).as_millis() as i64);
+        }
+        if for_good && policy.permanent_lock_after != 0 && self.failures >= policy.permanent_lock_after {
+            self.until = Some(i64::MAX);
         }
     }
 }
@@ -46,12 +56,15 @@ pub(super) struct Token {
     pub(super) pin: Option<String>,
     pub(super) usable: bool,
     pub(super) next: i128,
-    /// Milliseconds that the device is ahead.
-    pub(super) offset: i128,
+    pub(super) clock: ClockState,
     pub(super) needs_sync: bool,
+    /// A passcode that was too far off, and when it was typed.
+    pub(super) pending: Option<(i128, i64)>,
     pub(super) count: Count,
-    /// Text and when it was first typed, oldest first.
-    pub(super) typed: Vec<(String, i64)>,
+    /// By user: text and when it was first typed, oldest first.
+    pub(super) typed: [Vec<(String, i64)>; 2],
+    /// Its own policy.
+    pub(super) policy: Option<Policy>,
     pub(super) codes: RefCell<HashMap<u64, String>>,
 }
 
@@ -63,29 +76,69 @@ impl Token {
         self.codes.borrow_mut().entry(factor).or_insert_with(make).clone()
     }
 
-    /// Where the device is thought to be.
-    pub(super) fn centre(&self, now: i64) -> i128 {
-        match self.step {
-            None => self.next,
-            Some(step) => ((i128::from(now.max(0)) + self.offset) / i128::from(step * 1000)).max(0),
-        }
+    fn rules<'p>(&'p self, server: &'p Policy) -> &'p Policy {
+        self.policy.as_ref().unwrap_or(server)
     }
 
-    /// Every factor that may be accepted, given how far a window reaches for either kind.
-    fn open(&self, now: i64, hotp: u32, totp: u32) -> Vec<i128> {
-        let centre = self.centre(now);
-        let (from, to) = match self.step {
-            None => (centre, centre + i128::from(hotp)),
-            Some(_) => (centre - i128::from(totp), centre + i128::from(totp)),
+    /// Where the device is thought to be, and how far around that is accepted.
+    pub(super) fn expected(&self, now: i64, server: &Policy) -> (i128, i128) {
+        let policy = self.rules(server);
+        let Some(step) = self.step else {
+            let ahead = match &self.pin {
+                Some(_) => policy.hotp_look_ahead,
+                None => policy.hotp_look_ahead_without_pin,
+            };
+            return (self.next, i128::from(ahead));
         };
-        (from.max(0)..=to).filter(|factor| *factor >= self.next && *factor < NEVER).collect()
+        if !policy.clock_model {
+            let there = i128::from(now.max(0)) + i128::from(self.clock.offset_ms);
+            return ((there / i128::from(step * 1000)).max(0), i128::from(policy.totp_accept));
+        }
+        let forecast = self.clock.forecast(time_step(step), Timestamp::from_millis(now), policy);
+        let (least, most) = (policy.totp_accept, policy.totp_accept.max(policy.totp_check));
+        assert!((least..=most).contains(&forecast.reach), "{forecast:?} is wider than it may be");
+        (i128::from(forecast.step), i128::from(forecast.reach))
     }
 
-    fn learn(&mut self, factor: i128, now: i64) {
+    /// Every factor that may be accepted, of those so far ahead of the counter or either side of the forecast.
+    fn open(&self, centre: i128, reach: i128) -> Vec<i128> {
+        let from = if self.step.is_some() { centre - reach } else { centre };
+        (from.max(0)..=centre + reach).filter(|factor| *factor >= self.next && *factor < NEVER).collect()
+    }
+
+    /// Where the second of two passcodes that are a resync may be.
+    fn seconds(&self, now: i64, policy: &Policy) -> (i128, Vec<i128>) {
+        let live = |at: i64| at <= now && now - at <= policy.auto_resync_within.as_millis() as i64;
+        let Some((first, _)) = self.pending.filter(|(_, at)| live(*at)) else { return (0, Vec::new()) };
+        let at = self.pending.map_or(0, |(_, at)| at);
+        let (centre, slack) = match self.step {
+            None => (first + 1, 0),
+            Some(step) => (first + i128::from(now.max(0) / 1000 / step - at.max(0) / 1000 / step), 1),
+        };
+        let fits = |factor: &i128| *factor > first && *factor >= self.next && *factor < NEVER;
+        (centre, (centre - slack..=centre + slack).filter(fits).collect())
+    }
+
+    /// The one of these factors whose passcode this is, the nearest one to the centre.
+    fn fit(&self, factors: Vec<i128>, centre: i128, is: impl Fn(&str) -> bool) -> Option<i128> {
+        let fitting = factors.into_iter().filter(|factor| is(&self.code(*factor)));
+        fitting.min_by_key(|factor| ((factor - centre).abs(), *factor))
+    }
+
+    fn learn(&mut self, factor: i128, now: i64, server: &Policy, resync: bool) {
         self.next = self.next.max(factor + 1);
-        if let Some(step) = self.step {
+        self.pending = None;
+        let Some(step) = self.step else { return };
+        let policy = self.policy.clone().unwrap_or_else(|| server.clone());
+        let at = Timestamp::from_millis(now);
+        match resync {
+            true => self.clock.resync(factor as u64, time_step(step), at, &policy),
+            false => self.clock.learn(factor as u64, time_step(step), at, &policy),
+        }
+        if !policy.clock_model && !(self.clock.frozen && !resync) {
             let step = i128::from(step * 1000);
-            self.offset = factor * step + step / 2 - i128::from(now.max(0));
+            let offset = factor * step + step / 2 - i128::from(now.max(0));
+            assert_eq!(i128::from(self.clock.offset_ms), offset, "the offset of the last success");
         }
     }
 
@@ -94,28 +147,39 @@ impl Token {
     }
 
     /// Whether the text was typed lately; it is known from now on.
-    fn known(&mut self, text: &str, now: i64, policy: &Policy) -> bool {
-        let window = policy.repeat_window.as_millis() as i64;
-        self.typed.retain(|(_, at)| *at <= now && now < at + window);
-        if self.typed.iter().any(|(known, _)| known == text) {
+    fn known(&mut self, user: usize, text: &str, now: i64, server: &Policy) -> bool {
+        let window = self.rules(server).repeat_window.as_millis() as i64;
+        let typed = &mut self.typed[user];
+        typed.retain(|(_, at)| *at <= now && now < at + window);
+        if typed.iter().any(|(known, _)| known == text) {
             return true;
         }
-        self.typed.push((text.to_owned(), now));
-        if self.typed.len() > 4 {
-            self.typed.remove(0);
+        typed.push((text.to_owned(), now));
+        if typed.len() > 4 {
+            typed.remove(0);
         }
         false
     }
 }
 
+fn time_step(seconds: i64) -> TimeStep {
+    TimeStep::from_secs(seconds as u32).unwrap()
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
-    Yes { token: usize, factor: u64 },
+    /// `first`: the passcode before it, with which it was a resync.
+    Yes {
+        token: usize,
+        factor: u64,
+        first: Option<u64>,
+    },
     Nobody,
     Locked,
     NeedsSync,
     WrongPin,
     WrongPasscode,
+    OutOfSync,
     Repeated,
 }
 
@@ -127,34 +191,70 @@ pub(super) enum SyncAnswer {
     NoSecret,
 }
 
+/// What one token says to a text.
+struct Judged {
+    token: usize,
+    /// The factor, if the passcode fits.
+    factor: Option<i128>,
+    /// Whether it fits only as the second of two.
+    second: bool,
+    /// The factor of one that is too far off.
+    beyond: Option<i128>,
+    pin: bool,
+}
+
+impl Judged {
+    fn first(&self) -> Option<i128> {
+        self.beyond.filter(|_| self.factor.is_none() && self.pin)
+    }
+}
+
+/// Two users who share all tokens, and two addresses that they come from.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    pub(super) user: Option<Count>,
-    pub(super) source: Option<Count>,
+    pub(super) users: [Option<Count>; 2],
+    pub(super) sources: [Option<Count>; 2],
     pub(super) tokens: Vec<Token>,
 }
 
+/// Who types, from where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    pub(super) user: usize,
+    pub(super) source: usize,
+}
+
 impl World {
-    pub(super) fn verify(&mut self, text: &str, named: Option<usize>, now: i64, policy: &Policy) -> Answer {
-        if [&self.user, &self.source].into_iter().flatten().any(|count| count.locked(now)) {
+    pub(super) fn verify(
+        &mut self,
+        who: Who,
+        text: &str,
+        named: Option<usize>,
+        now: i64,
+        policy: &Policy,
+    ) -> Answer {
+        if self.is_locked(who, now) {
             return Answer::Locked;
         }
-        // (token, its factor if the passcode fits, whether the PIN fits)
-        let judged: Vec<(usize, Option<i128>, bool)> = (0..self.tokens.len())
+        let judged: Vec<Judged> = (0..self.tokens.len())
             .filter(|index| self.tokens[*index].asked(now) && !self.tokens[*index].needs_sync)
             .map(|index| self.judge(index, text, now, policy))
             .collect();
 
-        for (index, factor, pin) in &judged {
-            if let (Some(factor), true) = (factor, pin) {
-                let token = &mut self.tokens[*index];
-                token.learn(*factor, now);
-                token.count = Count::default();
-                token.known(text, now, policy);
-                self.user = self.user.as_ref().map(|_| Count::default());
-                self.source = self.source.as_ref().map(|_| Count::default());
-                return Answer::Yes { token: *index, factor: *factor as u64 };
+        if let Some(won) = judged.iter().find(|judged| judged.factor.is_some() && judged.pin) {
+            let factor = won.factor.unwrap();
+            let first = self.tokens[won.token].pending.filter(|_| won.second).map(|(first, _)| first as u64);
+            for other in &judged {
+                self.tokens[other.token].pending = None;
             }
+            let token = &mut self.tokens[won.token];
+            token.learn(factor, now, policy, false);
+            token.count = Count::default();
+            token.known(who.user, text, now, policy);
+            for count in [&mut self.users[who.user], &mut self.sources[who.source]].into_iter().flatten() {
+                *count = Count::default();
+            }
+            return Answer::Yes { token: won.token, factor: factor as u64, first };
         }
 
         let alive: Vec<_> = (0..self.tokens.len())
@@ -166,53 +266,86 @@ impl World {
         let mut known = false;
         for index in &alive {
             if self.tokens[*index].asked(now) {
-                known |= self.tokens[*index].known(text, now, policy);
+                known |= self.tokens[*index].known(who.user, text, now, policy);
             }
         }
-        if policy.spend_on_wrong_pin {
-            for (index, factor, _) in &judged {
-                if let Some(factor) = factor {
-                    self.tokens[*index].next = self.tokens[*index].next.max(factor + 1);
-                }
+        for judged in &judged {
+            let token = &mut self.tokens[judged.token];
+            if let Some(factor) = judged.factor
+                && token.rules(policy).spend_on_wrong_pin
+            {
+                token.next = token.next.max(factor + 1);
+            }
+            // The same passcode once more changes nothing; anything else ends the memory or begins a new one.
+            if token.pending.map(|(factor, _)| factor) != judged.first() {
+                token.pending = judged.first().map(|factor| (factor, now));
             }
         }
         if known {
             return Answer::Repeated;
         }
-        for count in [&mut self.user, &mut self.source].into_iter().flatten() {
-            count.failed(now, policy);
-        }
-        for (index, factor, pin) in &judged {
-            let meant = named == Some(*index)
+        self.count(who, now, policy);
+        for judged in &judged {
+            let token = &mut self.tokens[judged.token];
+            let meant = named == Some(judged.token)
                 || alive.len() == 1
-                || factor.is_some()
-                || (*pin && self.tokens[*index].pin.is_some());
+                || judged.factor.is_some()
+                || judged.first().is_some()
+                || (judged.pin && token.pin.is_some());
             if meant {
-                self.tokens[*index].count.failed(now, policy);
+                let own = token.rules(policy).clone();
+                token.count.failed(now, &own, true);
             }
         }
-        match (judged.is_empty(), judged.iter().any(|(_, factor, _)| factor.is_some()), alive.is_empty()) {
-            (false, true, _) => Answer::WrongPin,
-            (false, false, _) => Answer::WrongPasscode,
-            (true, _, false) => Answer::NeedsSync,
-            (true, _, true) => Answer::Nobody,
+        if judged.iter().any(|judged| judged.factor.is_some()) {
+            Answer::WrongPin
+        } else if judged.iter().any(|judged| judged.first().is_some()) {
+            Answer::OutOfSync
+        } else if !judged.is_empty() {
+            Answer::WrongPasscode
+        } else if !alive.is_empty() {
+            Answer::NeedsSync
+        } else {
+            Answer::Nobody
         }
     }
 
-    fn judge(&self, index: usize, text: &str, now: i64, policy: &Policy) -> (usize, Option<i128>, bool) {
-        let token = &self.tokens[index];
-        let ahead =
-            if token.pin.is_some() { policy.hotp_look_ahead } else { policy.hotp_look_ahead_without_pin };
-        let around = |code: &str| match policy.pin_placement {
-            PinPlacement::Prefix => text.strip_suffix(code),
-            PinPlacement::Suffix => text.strip_prefix(code),
-        };
-        let centre = token.centre(now);
-        let fit = token
-            .open(now, ahead, policy.totp_accept)
+    fn is_locked(&self, who: Who, now: i64) -> bool {
+        [&self.users[who.user], &self.sources[who.source]]
             .into_iter()
-            .filter(|factor| around(&token.code(*factor)).is_some())
-            .min_by_key(|factor| ((factor - centre).abs(), *factor));
+            .flatten()
+            .any(|count| count.locked(now))
+    }
+
+    fn count(&mut self, who: Who, now: i64, policy: &Policy) {
+        if let Some(user) = &mut self.users[who.user] {
+            user.failed(now, policy, true);
+        }
+        if let Some(source) = &mut self.sources[who.source] {
+            source.failed(now, policy, false);
+        }
+    }
+
+    fn judge(&self, index: usize, text: &str, now: i64, server: &Policy) -> Judged {
+        let token = &self.tokens[index];
+        let policy = token.rules(server);
+        let is = |code: &str| match policy.pin_placement {
+            PinPlacement::Prefix => text.ends_with(code),
+            PinPlacement::Suffix => text.starts_with(code),
+        };
+        let (centre, reach) = token.expected(now, server);
+        let near = token.open(centre, reach);
+        let (mut factor, mut second, mut beyond) = (token.fit(near, centre, is), false, None);
+        if policy.auto_resync && factor.is_none() {
+            let far = match token.step {
+                None => policy.hotp_sync_window.max(u32::try_from(reach).unwrap()),
+                Some(_) => policy.totp_check.max(policy.totp_accept),
+            };
+            beyond = token.fit(token.open(centre, i128::from(far)), centre, is);
+            let (centre, factors) = token.seconds(now, policy);
+            factor = token.fit(factors, centre, is);
+            second = factor.is_some();
+        }
         // Without a fit the PIN still matters: it says which token was meant.
         let pin = match &token.pin {
             None => text.chars().count() == token.digits as usize,
@@ -224,22 +357,30 @@ impl World {
                 code.len() == token.digits as usize && code.chars().all(|c| c.is_ascii_digit())
             }),
         };
-        (index, fit, pin)
+        Judged { token: index, factor, second, beyond, pin }
     }
 
-    pub(super) fn sync(&mut self, index: usize, texts: &[String], now: i64, policy: &Policy) -> SyncAnswer {
+    pub(super) fn sync(
+        &mut self,
+        who: Who,
+        index: usize,
+        texts: &[String],
+        now: i64,
+        server: &Policy,
+    ) -> SyncAnswer {
         let token = &self.tokens[index];
+        let policy = token.rules(server);
         if token.secret.is_none() {
             return SyncAnswer::NoSecret;
         }
-        let counts = [self.user.as_ref(), self.source.as_ref(), Some(&token.count)];
-        if counts.into_iter().flatten().any(|count| count.locked(now)) {
+        if self.is_locked(who, now) || token.count.locked(now) {
             return SyncAnswer::Locked;
         }
         let different = texts.iter().collect::<std::collections::HashSet<_>>().len() == texts.len();
-        let open = token.open(now, policy.hotp_sync_window, policy.totp_sync_window);
-        let centre = token.centre(now);
-        let last = open
+        let (centre, _) = token.expected(now, server);
+        let far = if token.step.is_some() { policy.totp_sync_window } else { policy.hotp_sync_window };
+        let last = token
+            .open(centre, i128::from(far))
             .windows(texts.len())
             .filter(|run| {
                 different && run.iter().zip(texts).all(|(factor, text)| token.code(*factor) == *text)
@@ -247,14 +388,15 @@ impl World {
             .map(|run| run[run.len() - 1])
             .min_by_key(|last| ((last - centre).abs(), *last));
         let Some(last) = last else {
-            for count in [&mut self.user, &mut self.source].into_iter().flatten() {
-                count.failed(now, policy);
-            }
-            self.tokens[index].count.failed(now, policy);
+            self.count(who, now, server);
+            let token = &mut self.tokens[index];
+            let own = token.rules(server).clone();
+            token.count.failed(now, &own, true);
+            token.pending = None;
             return SyncAnswer::Mismatch;
         };
         let token = &mut self.tokens[index];
-        token.learn(last, now);
+        token.learn(last, now, server, true);
         token.needs_sync = false;
         token.count = Count::default();
         SyncAnswer::Yes { first: (last - texts.len() as i128 + 1) as u64, last: last as u64 }

@@ -67,6 +67,23 @@ fn prepare(server: &Server) {
     assert_eq!(ready(&server.client), (200, "ready\n".to_owned()));
 }
 
+fn on_a_small_disk() -> Installation {
+    let installation = Installation::new();
+    let data_dir = installation.data_dir();
+    // Root needs no user namespace, and in a chroot it could not have one.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let unshare = if is_root { "-m" } else { "-rm" };
+    let words = ["unshare", unshare, "sh", "-c", ON_A_SMALL_DISK, "sh"].map(PathBuf::from);
+    installation.wrapper(words.into_iter().chain([data_dir]))
+}
+
+/// A file on the disk that only the server sees.
+fn ballast(installation: &Installation, server: &Server) -> PathBuf {
+    let data_dir = installation.data_dir();
+    let inside = data_dir.strip_prefix("/").expect("an absolute path");
+    Path::new("/proc").join(server.pid().to_string()).join("root").join(inside).join("ballast")
+}
+
 /// Writes until nothing more fits.
 fn fill(path: &Path) {
     let mut ballast = File::create(path).expect("the ballast");
@@ -76,19 +93,12 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_full_disk_is_reported_and_once_there_is_space_again_everything_goes_on() {
-    let mut installation = Installation::new();
-    let data_dir = installation.data_dir();
-    // Root needs no user namespace, and in a chroot it could not have one.
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    let unshare = if is_root { "-m" } else { "-rm" };
-    let words = ["unshare", unshare, "sh", "-c", ON_A_SMALL_DISK, "sh"].map(PathBuf::from);
-    installation = installation.wrapper(words.into_iter().chain([data_dir.clone()]));
+    let installation = on_a_small_disk();
     let server = installation.start();
     let client = &server.client;
     prepare(&server);
 
-    let inside = data_dir.strip_prefix("/").expect("an absolute path");
-    let ballast = Path::new("/proc").join(server.pid().to_string()).join("root").join(inside).join("ballast");
+    let ballast = ballast(&installation, &server);
     fill(&ballast);
     assert_that_nothing_is_saved(client);
 
@@ -98,6 +108,27 @@ fn a_full_disk_is_reported_and_once_there_is_space_again_everything_goes_on() {
     assert!(is_accepted(client, 1), "what was refused was not spent");
     assert!(!is_accepted(client, 1));
     assert_eq!(counter(client), json!({"counter": 2}));
+    server.stop();
+}
+
+#[test]
+fn a_backup_that_would_fill_the_disk_is_not_made_and_logins_go_on() {
+    let installation = on_a_small_disk();
+    let server = installation.start();
+    let client = &server.client;
+    prepare(&server);
+    let ballast = ballast(&installation, &server);
+    fill(&ballast);
+    let file = File::options().write(true).open(&ballast).expect("the ballast");
+    let full = file.metadata().expect("its length").len();
+    file.set_len(full - 150_000).expect("a little space");
+    let (status, text) = client.raw_as("POST", "/backup", &[], "");
+    assert!(status == 503 && text.contains("no room for the copy"), "{status}: {text}");
+    assert!(is_accepted(client, 1));
+    // Nothing is free as long as it is open.
+    drop(file);
+    fs::remove_file(&ballast).expect("space again");
+    assert_eq!(client.status_of("POST", "/backup"), 200);
     server.stop();
 }
 

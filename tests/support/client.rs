@@ -109,6 +109,13 @@ impl Client {
         Self { authorization: authorization.to_owned(), ..Self::new(base) }
     }
 
+    /// Sends a request without a body as that operator, whose answer need not be text; returns the status.
+    pub fn status_of(&self, method: &str, path: &str) -> u16 {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = request.header("Authorization", &self.authorization).body(()).expect("a request");
+        self.agent.run(request).expect("an answer").status().as_u16()
+    }
+
     /// Its `Authorization` header.
     pub fn authorization(&self) -> String {
         self.authorization.clone()

@@ -4,6 +4,7 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value as Json, json};
 
 use super::operation::{JSON, Operation};
+use crate::model::role::Permission;
 use crate::rpc::methods::{GENERAL_ERRORS, Gives, METHODS, Method};
 use crate::rpc::openrpc;
 use crate::service::error::Kind;
@@ -30,8 +31,13 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Operation {
         "allOf": [{ "$ref": "#/components/schemas/Failure" }],
         "properties": { "error": { "const": Kind::Forbidden.code() } },
     });
-    Operation::new(object, method.about)
-        .login()
+    let operation = Operation::new(object, method.about);
+    let operation = match method.permission {
+        // Who shows something wrong is not let in here either.
+        Permission::Anybody => operation.answer(401, "Not let in.", &[]).answer(503, "Too busy: try again later.", &[]),
+        _ => operation.login(),
+    };
+    operation
         .permission(method.permission)
         .body(&[(JSON, params)])
         .example((method.example)().params)

@@ -80,7 +80,7 @@ fn absurd_offsets_and_times_saturate() {
     clock.set_offset(i64::MAX, Timestamp::MAX);
     clock.set_rate(i32::MIN, Timestamp::MAX);
     assert_eq!((clock.offset_ms, clock.rate_ppb), (MOST_OFFSET_MS, -MOST_RATE_PPB));
-    clock.forecast(STEP, Timestamp::MAX, &policy);
+    assert!(clock.forecast(STEP, Timestamp::MAX, &policy).reach <= 10);
 }
 
 #[test]
