@@ -34,7 +34,9 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Operation {
     let operation = Operation::new(object, method.about);
     let operation = match method.permission {
         // Who shows something wrong is not let in here either.
-        Permission::Anybody => operation.answer(401, "Not let in.", &[]).answer(503, "Too busy: try again later.", &[]),
+        Permission::Anybody => {
+            operation.answer(401, "Not let in.", &[]).answer(503, "Too busy: try again later.", &[])
+        }
         _ => operation.login(),
     };
     operation

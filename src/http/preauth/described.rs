@@ -43,7 +43,11 @@ fn about(summary: &str) -> Operation {
         .login()
         .permission(Permission::OperatorManage)
         .path("hash", "The holding identity hash of the group.")
-        .answer(400, "Something is not what it must be; `title` and `details` say what.", &[(JSON, problem())])
+        .answer(
+            400,
+            "Something is not what it must be; `title` and `details` say what.",
+            &[(JSON, problem())],
+        )
         .answer(401, "Not let in.", &[(JSON, problem())])
         .answer(403, "The role does not allow it.", &[(JSON, problem())])
         .answer(404, "There is no such group or token.", &[(JSON, problem())])
