@@ -17,6 +17,7 @@ use crate::otp::time::{Clock, Timestamp};
 use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
+use crate::service::explain::desk::{self, Desk};
 use crate::service::find::Searches;
 use crate::service::guards::Guards;
 use crate::service::key::{self, KeyChange};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub guards: Guards,
     /// Searches by what tokens show: one at a time, and not too often.
     pub searches: Searches,
+    /// Where failed attempts wait to be explained.
+    pub desk: Desk,
     /// Who is logged in.
     pub logins: Arc<Logins>,
     /// Held while a backup is made.
@@ -109,6 +112,7 @@ impl App {
             rules,
             guards,
             searches: Searches::default(),
+            desk: Desk::default(),
             logins,
             backup: Arc::default(),
             key_change: KeyChange::default(),
@@ -121,6 +125,7 @@ impl App {
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
         app.keep(server_clock::run);
+        app.keep(desk::run);
         key::resume(&app).await?;
         Ok(app)
     }

@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod enrol;
 pub mod error;
 mod events;
+mod explain;
 pub mod find;
 pub mod group;
 pub mod init;

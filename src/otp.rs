@@ -17,6 +17,7 @@
 pub mod algorithm;
 pub mod clock_model;
 pub mod credential;
+pub mod explain;
 pub mod factor;
 pub mod find;
 pub mod hotp;

@@ -15,6 +15,7 @@ pub mod device;
 pub mod erase;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod export;
 pub mod find;
 pub mod group;

@@ -17,6 +17,7 @@ pub mod clocks;
 pub mod directory;
 pub mod downloads;
 pub mod figures;
+pub mod findings;
 pub mod groups;
 mod guard;
 pub mod hot;

@@ -17,6 +17,7 @@ mod dependencies;
 mod durability;
 mod events;
 mod every_driver;
+mod explain;
 mod find;
 mod formats;
 mod guards;

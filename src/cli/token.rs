@@ -75,6 +75,12 @@ pub enum TokenCommand {
         #[arg(long, value_name = "DOMAIN\\LOGIN")]
         user: Option<User>,
     },
+    /// Tell why the last attempts with a token failed, and what to do.
+    #[command(after_help = "Example:\n  fobd token explain 10000042")]
+    Explain {
+        /// Its serial.
+        serial: String,
+    },
     /// Find the token that shows a passcode.
     Find(FindArgs),
     /// Find out how the seed of an imported token was meant whose passcodes do not fit.
@@ -165,6 +171,9 @@ impl TokenCommand {
                 import(session, file, product.as_ref(), repository.as_deref(), way)
             }
             Self::Sync { serial, passcodes, user } => sync(session, serial, passcodes, user.as_ref()),
+            Self::Explain { serial } => {
+                super::explain::run(session, &json!({ "token": selector::token(serial) }))
+            }
             Self::Find(args) => args.run(session),
             Self::Solve(args) => args.run(session),
             Self::Reset { serial, counter } => {

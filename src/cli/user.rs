@@ -1,6 +1,6 @@
 //! `fobd user`: whom tokens are assigned to.
 
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::error::{CliError, Outcome};
 use super::output::{Column, column};
@@ -44,6 +44,13 @@ pub enum UserCommand {
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
     },
+    /// Tell why the last attempts of a user failed, and what to do.
+    #[command(after_help = "Example:\n  fobd user explain 'acme\\alice'")]
+    Explain {
+        /// The user.
+        #[arg(value_name = "DOMAIN\\LOGIN")]
+        user: User,
+    },
 }
 
 impl UserCommand {
@@ -54,6 +61,7 @@ impl UserCommand {
                     domain.iter().map(|domain| equal("domain.name", domain.as_str())).collect();
                 session.search("user/search", &matches, &page.sorted_by("loginName"), USERS)
             }
+            Self::Explain { user } => super::explain::run(session, &json!({ "user": user.selector() })),
             Self::Add { user, first_name, last_name, email } => {
                 let mut attrs = Map::new();
                 put(&mut attrs, "domain", Some(selector::named(user.domain())));

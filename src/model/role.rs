@@ -21,6 +21,8 @@ pub enum Permission {
     TokenRelease,
     /// Have the secret of a software token.
     TokenExport,
+    /// See why attempts failed: that a PIN was wrong, how far a token is off.
+    TokenExplain,
     /// Remove tokens from the inventory.
     TokenDelete,
     /// Ask which token shows a passcode. Who may ask that often enough learns passcodes, so it is counted.
@@ -109,7 +111,7 @@ impl Role {
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
             AgentSelf, Anybody, AuditRead, ClockRead, DeviceProgram, DeviceRead, DirectoryRead,
-            DirectoryWrite, MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
+            DirectoryWrite, MetricsRead, TokenExplain, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
             _ if permission == Anybody => true,
@@ -120,6 +122,7 @@ impl Role {
                     | DirectoryWrite
                     | TokenRead
                     | TokenWrite
+                    | TokenExplain
                     | TokenFind
                     | TokenSolve
                     | DeviceRead
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_verifier_cannot_ask_what_tells_more_of_a_passcode_than_yes_and_no() {
-        for permission in [Permission::TokenFind, Permission::TokenSolve] {
+        for permission in [Permission::TokenFind, Permission::TokenSolve, Permission::TokenExplain] {
             for (role, _) in Role::ALL {
                 let may = matches!(role, Role::Admin | Role::Helpdesk);
                 assert_eq!(role.grants(permission), may, "{role:?} {permission:?}");

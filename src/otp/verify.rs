@@ -309,11 +309,8 @@ impl<'a> Attempt<'a> {
         placement: PinPlacement,
     ) -> (Passcode, &'a str) {
         let typed = if self.typed.len() > MAX_TYPED_BYTES { "" } else { self.typed };
-        let apart = match placement {
-            PinPlacement::Prefix => split_prefix(typed, digits, identifier.unwrap_or_default()),
-            PinPlacement::Suffix => split_suffix(typed, digits, identifier.unwrap_or_default()),
-        };
-        apart.unwrap_or((Passcode::impossible(digits), typed))
+        split(typed, digits, identifier.unwrap_or_default(), placement)
+            .unwrap_or((Passcode::impossible(digits), typed))
     }
 
     /// The winner advances; user, source and its token are in the clear.
@@ -429,6 +426,19 @@ impl<'a> Attempt<'a> {
                 candidate.throttle.fail(self.now, own.as_deref().unwrap_or(self.server));
             }
         }
+    }
+}
+
+/// Takes what was typed apart: the passcode, and the rest. `None` where no passcode can be.
+pub(super) fn split<'t>(
+    typed: &'t str,
+    digits: Digits,
+    identifier: &str,
+    placement: PinPlacement,
+) -> Option<(Passcode, &'t str)> {
+    match placement {
+        PinPlacement::Prefix => split_prefix(typed, digits, identifier),
+        PinPlacement::Suffix => split_suffix(typed, digits, identifier),
     }
 }
 

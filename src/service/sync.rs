@@ -5,17 +5,19 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
-use super::guards::{self, Guards};
-use super::server_clock;
+use super::explain::case::{Asked, Case, Typed};
+use super::{guards, server_clock};
 use crate::access::Caller;
+use crate::app::App;
 use crate::model::id::{TokenId, UserId};
 use crate::otp::resend::{Kept, Mark, Resend};
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
 use crate::otp::server_clock::Check;
+use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
+use crate::store::audit;
 use crate::store::hot::{Decision, Keys, Rows};
 use crate::store::resends::Decided;
-use crate::store::{Store, audit};
 
 /// What to sync by what.
 pub struct SyncRequest {
@@ -39,22 +41,22 @@ const METHOD: &str = "token/syncToken";
 /// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`]; [`Kind::ClockSuspect`] for
 /// a token that goes by time, while the server's clock cannot be trusted; [`Kind::RequestReused`] for the name of
 /// another request.
-pub async fn sync(
-    store: &Store,
-    guards: &Guards,
-    caller: &Caller,
-    request: SyncRequest,
-) -> Result<(), Error> {
-    let clock = guards.clock.check(store).await;
+pub async fn sync(app: &App, caller: &Caller, request: SyncRequest) -> Result<(), Error> {
+    let clock = app.guards.clock.check(&app.store).await;
     let SyncRequest { token, user, source, passcodes, request } = request;
     let mark = request.map(|name| {
         let ids = [token.0.to_be_bytes(), user.map_or(0, |id| id.0).to_be_bytes()].concat();
         let content = [METHOD.as_bytes(), &ids, source.as_deref().unwrap_or_default().as_bytes()];
         let typed: Vec<&str> = passcodes.iter().map(|passcode| passcode.as_str()).collect();
-        guards.mark(caller, &name, &content, &Zeroizing::new(typed.join(",")))
+        app.guards.mark(caller, &name, &content, &Zeroizing::new(typed.join(",")))
     });
-    let operator = caller.name.clone();
-    store.decide(Sync { clock, operator, token, user, source, passcodes, mark }).await?
+    let (operator, typed) = (caller.name.clone(), passcodes.clone());
+    let (reply, known) =
+        app.store.decide(Sync { clock, operator, token, user, source, passcodes, mark }).await?;
+    if let Some(known) = known {
+        app.desk.hand_in(Case { typed: Typed::Passcodes(typed), ..known });
+    }
+    reply
 }
 
 struct Sync {
@@ -68,7 +70,7 @@ struct Sync {
 }
 
 impl Decision for Sync {
-    type Reply = Result<(), Error>;
+    type Reply = (Result<(), Error>, Option<Case>);
 
     fn keys(&self) -> Keys {
         Keys {
@@ -115,7 +117,8 @@ impl Decision for Sync {
             outcome,
             detail: rows.policies().name(),
         };
-        (reply, entry)
+        let case = matches!(outcome, "locked" | "not_synced").then(|| self.case(rows, outcome, now));
+        ((reply, case), entry)
     }
 }
 
@@ -125,6 +128,33 @@ fn mismatch() -> Error {
 }
 
 impl Sync {
+    /// What a refusal knows, but for what was typed.
+    fn case(&self, rows: &Rows, outcome: &'static str, now: Timestamp) -> Case {
+        let user = self.holder(rows).ok().flatten();
+        let locked = |throttle: Option<Throttle>| throttle.and_then(|throttle| throttle.locked(now));
+        let token = rows.tokens.get(&self.token);
+        let source = self.source.as_ref().and_then(|name| rows.sources.get(name)).copied();
+        Case {
+            at: now,
+            action: METHOD,
+            outcome,
+            policy: rows.policies().name(),
+            typed: Typed::Passcodes(Vec::new()),
+            user,
+            user_locked: locked(user.and_then(|id| rows.users.get(&id)).map(|row| row.throttle)),
+            source_locked: locked(source).is_some(),
+            tokens: vec![Asked {
+                token: self.token,
+                user,
+                assignment: None,
+                before: token.map(|row| row.factor),
+                locked: locked(token.map(|row| row.throttle)),
+                has_pin: true,
+                finding: None,
+            }],
+        }
+    }
+
     fn sync(&self, rows: &mut Rows, now: Timestamp) -> Result<(), Error> {
         let (policies, user) = (rows.policies(), self.holder(rows)?);
         let token = rows.tokens.get_mut(&self.token).ok_or_else(|| Error::not_found("token"))?;

@@ -16,10 +16,11 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::error::Error;
-use super::guards::Guards;
+use super::explain::case::{Asked, Case, Typed};
 use super::pin::{self, NewPin};
 use super::spraying::{self, Attempt};
 use crate::access::Caller;
+use crate::app::App;
 use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
@@ -30,9 +31,9 @@ use crate::otp::spraying::Admission;
 use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
+use crate::store::audit;
 use crate::store::hot::{AssignmentRow, Decision, Keys, Rows, TokenRow};
 use crate::store::policies::Policies;
-use crate::store::{Store, audit};
 
 const METHOD: &str = "auth/verify";
 
@@ -83,18 +84,13 @@ pub struct Rules {
     pub metrics: Arc<Metrics>,
 }
 
-/// Asks.
+/// Asks. What is refused is handed in to be explained, whoever it was for.
 ///
 /// # Errors
 /// `request.reused` for the name of another request; `unavailable` if the decision could not be saved: then nothing was
 /// decided.
-pub async fn verify(
-    store: &Store,
-    rules: &Rules,
-    guards: &Guards,
-    caller: &Caller,
-    question: Question,
-) -> Result<Answer, Error> {
+pub async fn verify(app: &App, caller: &Caller, question: Question) -> Result<Answer, Error> {
+    let (store, guards) = (&app.store, &app.guards);
     let attempt = question.source.as_deref().map(|source| {
         let user = match (question.user, question.token) {
             (Some(user), _) if !question.unknown => guards.sprays.user(("user", user.0)),
@@ -110,17 +106,20 @@ pub async fn verify(
     // A turn that was waited for says nothing of how quick the server is.
     let asked = Instant::now();
     let decision = Verify {
-        rules: rules.clone(),
+        rules: app.rules.clone(),
         operator: caller.name.clone(),
         admission,
         clock: guards.clock.check(store).await,
         mark: resend::mark(guards, caller, &question),
         question,
     };
-    let (answer, outcome) = store.decide(decision).await??;
-    rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
+    let Ruling { answer, outcome, case } = store.decide(decision).await??;
+    app.rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
     if let (Some(attempt), Some(accepted)) = (&attempt, weight(&answer, outcome)) {
         guards.sprays.count(store, &caller.name, attempt, accepted).await;
+    }
+    if let Some(case) = case {
+        app.desk.hand_in(*case);
     }
     Ok(answer)
 }
@@ -144,9 +143,17 @@ struct Holder {
     user: Option<UserId>,
 }
 
+/// What was decided.
+struct Ruling {
+    answer: Answer,
+    /// As the audit log has it.
+    outcome: &'static str,
+    /// What is to be explained.
+    case: Option<Box<Case>>,
+}
+
 impl Decision for Verify {
-    /// The answer, and the outcome in the audit log.
-    type Reply = Result<(Answer, &'static str), Error>;
+    type Reply = Result<Ruling, Error>;
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
@@ -158,10 +165,9 @@ impl Decision for Verify {
         if let Some(again) = self.again(rows, now) {
             return again;
         }
-        let (answer, entry) = self.judge(rows, now);
-        self.keep(rows, &answer, now);
-        let outcome = entry.outcome;
-        (Ok((answer, outcome)), entry)
+        let (decided, entry) = self.judge(rows, now);
+        self.keep(rows, &decided.answer, now);
+        (Ok(decided), entry)
     }
 }
 
@@ -176,7 +182,7 @@ fn weight(answer: &Answer, outcome: &'static str) -> Option<bool> {
 }
 
 impl Verify {
-    fn judge(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
+    fn judge(&self, rows: &mut Rows, now: Timestamp) -> (Ruling, audit::Entry) {
         let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -193,8 +199,8 @@ impl Verify {
             subject.source = Some(LOCKED);
         }
         let before = self.admission.is_slowed().then(|| subject.clone());
-        let verdict =
-            core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
+        let (verdict, findings) =
+            core::judge(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
         if let (Some(before), Verdict::Rejected(_)) = (before, verdict) {
             uncount(&mut subject, &before);
         }
@@ -209,6 +215,20 @@ impl Verify {
             Verdict::Rejected(_) if turned_away => (Answer::Rejected, holders.first(), "slowed"),
             Verdict::Rejected(rejection) => (Answer::Rejected, holders.first(), outcome_of(&rejection)),
         };
+        let case = (answer == Answer::Rejected).then(|| {
+            let tokens = asked(rows, &holders, &subject, &findings, now);
+            Box::new(Case {
+                at: now,
+                action: METHOD,
+                outcome,
+                policy: policies.name(),
+                typed: Typed::Login(self.question.typed.clone()),
+                user,
+                user_locked: subject.user.and_then(|throttle| throttle.locked(now)),
+                source_locked: subject.source.is_some_and(|throttle| throttle.locked(now).is_some()),
+                tokens,
+            })
+        });
         match answer {
             Answer::NewPinRefused(_) => keep_memories(rows, subject),
             _ if turned_away => keep_memories(rows, subject),
@@ -223,7 +243,7 @@ impl Verify {
             outcome,
             detail: policies.name(),
         };
-        (answer, entry)
+        (Ruling { answer, outcome, case }, entry)
     }
 
     /// PIN and passcode are right: what there is to do beside spending the passcode.
@@ -341,6 +361,30 @@ fn uncount(subject: &mut Subject, before: &Subject) {
     for (candidate, before) in subject.candidates.iter_mut().zip(&before.candidates) {
         candidate.throttle = before.throttle;
     }
+}
+
+/// What a refusal knows of its tokens: where they stood before it, for the rows have not changed yet.
+fn asked(
+    rows: &Rows,
+    holders: &[(Option<AssignmentId>, Holder)],
+    subject: &Subject,
+    findings: &[core::Finding],
+    now: Timestamp,
+) -> Vec<Asked> {
+    let judged = subject.candidates.iter().zip(findings);
+    holders
+        .iter()
+        .zip(judged)
+        .map(|((assignment, holder), (candidate, finding))| Asked {
+            token: holder.token,
+            user: holder.user,
+            assignment: *assignment,
+            before: rows.tokens.get(&holder.token).map(|row| row.factor),
+            locked: candidate.throttle.locked(now),
+            has_pin: candidate.pin.is_some(),
+            finding: Some(*finding),
+        })
+        .collect()
 }
 
 /// Writes what the core decided back into the rows.

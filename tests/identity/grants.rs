@@ -24,7 +24,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("repository/delete", ADMIN),
     ("token/create", WORK), ("token/get", LOOK), ("token/set", WORK), ("token/search", LOOK), ("token/delete", ADMIN),
     ("product/clocks", LOOK), ("token/clock", LOOK), ("token/setClock", WORK),
-    ("token/reset", WORK), ("token/syncToken", WORK), ("token/find", WORK), ("token/solve", WORK), ("token/import", WORK),
+    ("token/reset", WORK), ("token/syncToken", WORK), ("token/explain", WORK), ("token/find", WORK), ("token/solve", WORK), ("token/import", WORK),
     ("token/assign", WORK),
     ("token/unassign", WORK), ("token/setPin", WORK), ("token/changePin", VERIFY), ("token/unlock", WORK),
     ("token/enable", WORK), ("token/disable", WORK), ("token/lost", WORK), ("token/retire", WORK),

@@ -120,6 +120,8 @@ fn calls(device: &str) -> Vec<(&'static str, Json)> {
         ("policy/set", json!({"token": aa, "attrs": {"totpAccept": 1}})),
         ("token/syncToken", json!({"token": aa, "credential": "359152,969429"})),
         ("token/syncToken", json!({"token": hh, "user": bob, "credential": "359152,969429"})),
+        ("token/explain", json!({ "token": aa })),
+        ("token/explain", json!({ "user": bob })),
         ("token/solve", json!({"token": aa, "credential": "359152,969429"})),
         (
             "token/import",

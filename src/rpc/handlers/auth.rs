@@ -47,7 +47,7 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         request,
         new_pin,
     };
-    match verify::verify(&cx.app.store, &cx.app.rules, &cx.app.guards, &cx.caller, question).await? {
+    match verify::verify(&cx.app, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
         Answer::PinChangeDue => Ok(Reply::PinChangeDue),
         Answer::NewPinRefused(error) => Err(error),

@@ -4,8 +4,9 @@ use zeroize::Zeroizing;
 
 use super::super::params::{
     Apply, BatchAssign, ClockAttrs, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs,
-    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenFind, TokenGet, TokenLost, TokenOnly,
-    TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync, conditions, either,
+    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenExplain, TokenFind, TokenGet,
+    TokenLost, TokenOnly, TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync,
+    conditions, either,
 };
 use super::super::{Context, Reply};
 use super::directory::{digits_of, hash_function, kind};
@@ -17,6 +18,7 @@ use crate::service::assign::Grant;
 use crate::service::clock::{self, ClockChange};
 use crate::service::create::TokenRequest;
 use crate::service::error::Error;
+use crate::service::explain;
 use crate::service::export::{self, Whose};
 use crate::service::find::{self, FindRequest};
 use crate::service::import::{ImportRequest, Said};
@@ -104,7 +106,7 @@ pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply
     let (token, user) = both(&cx, params.token, params.user).await?;
     let passcodes = passcodes(&params.credential);
     let request = SyncRequest { token, user, source: params.source, passcodes, request };
-    sync::sync(&cx.app.store, &cx.app.guards, &cx.caller, request).await?;
+    sync::sync(&cx.app, &cx.caller, request).await?;
     Ok(Reply::Done)
 }
 
@@ -130,6 +132,15 @@ pub(in crate::rpc) async fn find(cx: Context, params: TokenFind) -> Result<Reply
     let TokenFind { credential, conditions: triples, window } = params;
     let request = FindRequest { passcodes: passcodes(&credential), conditions: conditions(triples), window };
     Ok(Reply::Result(find::find(&cx.app, &cx.caller, request).await?))
+}
+
+pub(in crate::rpc) async fn explain(cx: Context, params: TokenExplain) -> Result<Reply, Error> {
+    let whose = match (params.token, params.user) {
+        (Some(token), None) => explain::Whose::Token(token),
+        (None, Some(user)) => explain::Whose::User(user),
+        _ => return Err(Error::invalid("token", "or `user` must be given, and not both")),
+    };
+    Ok(Reply::Result(explain::explain(&cx.app.store, whose, cx.app.clock.now()).await?))
 }
 
 pub(in crate::rpc) async fn solve(cx: Context, params: TokenSolve) -> Result<Reply, Error> {

@@ -17,6 +17,7 @@ use crate::service::audit::{AuditRowsShown, PrunedShown};
 use crate::service::catalogue::products;
 use crate::service::clock::{ClockShown, ClocksShown};
 use crate::service::error::Kind;
+use crate::service::explain::ExplainedShown;
 use crate::service::find::FoundShown;
 use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
@@ -203,6 +204,10 @@ methods! {
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
     "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked, ClockSuspect, RequestReused]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
+
+    "token/explain", TokenExplain, token::explain, TokenExplain => typed_result::<ExplainedShown>();
+    "Tells why the last attempts to be let in by a token, or of a user, failed, and what to do." [TokenNotFound, UserNotFound, DomainNotFound]
+    {"token": {"serial": "10000005"}} => {"total": 0, "rows": [], "locks": []}
 
     "token/find", TokenFind, token::find, TokenFind => typed_result::<FoundShown>();
     "Finds the tokens that show a passcode, or two consecutive ones; nothing is spent." [TooOften]

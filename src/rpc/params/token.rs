@@ -290,6 +290,15 @@ pub(in crate::rpc) struct TokenSolve {
     pub(in crate::rpc) apply: Apply,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::rpc) struct TokenExplain {
+    /// The token whose attempts are explained.
+    pub(in crate::rpc) token: Option<Selector>,
+    /// Or the user, with all tokens that were asked.
+    pub(in crate::rpc) user: Option<Selector>,
+}
+
 /// What to read anew.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -58,7 +58,7 @@ pub(super) async fn apply(
         })
         .await?;
     let request = SyncRequest { token, user: None, source: None, passcodes, request: None };
-    sync::sync(&app.store, &app.guards, caller, request).await.map_err(|error| {
+    sync::sync(app, caller, request).await.map_err(|error| {
         let text = format!("the token was read anew and still waits for a resync: {}", error.message);
         Error::new(error.kind, text)
     })?;

@@ -48,7 +48,8 @@ impl Verify {
             Decided::Rejected => (Answer::Rejected, ""),
         };
         said.clone_into(&mut entry.detail);
-        Some((Ok((answer, entry.outcome)), entry))
+        let decided = super::Ruling { answer, outcome: entry.outcome, case: None };
+        Some((Ok(decided), entry))
     }
 
     /// Keeps the answer for who asks again. A new PIN that was refused has changed nothing: the next one is another
