@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn each_new_one_sweeps_old_ones_and_those_of_a_clock_that_ran_ahead() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/0010.sql")).unwrap();
+        connection.execute_batch(include_str!("schema/0009.sql")).unwrap();
         let keep = |request: u8, secs: i64| {
             let (mut resends, now) = (Resends::default(), Timestamp::from_secs(secs));
             resends.keep([request; 32], Kept { content: [0; 32], at: now, decision: Decided::Rejected });
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_again_until_it_is_forgotten() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/0010.sql")).unwrap();
+        connection.execute_batch(include_str!("schema/0009.sql")).unwrap();
         let at = Timestamp::from_secs(1_000);
         let accepted = Decided::Accepted { token: TokenId(7), user: Some(UserId(8)) };
         let of_nobody = Decided::Accepted { token: TokenId(7), user: None };

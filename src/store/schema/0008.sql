@@ -1,8 +1,12 @@
--- The newest states of users, tokens and sources that decisions have moved, one row for each commit, until they are
--- folded into the tables of those states (src/store/hot.rs). Whoever reads those tables without the program must apply
--- these rows first, in order.
-CREATE TABLE decision_log (
-  sequence INTEGER PRIMARY KEY,
-  changes  BLOB NOT NULL,
-  digest   BLOB NOT NULL
+-- What was found out about attempts that failed, for the helpdesk: at most 20 of a token and 50 of a user. Never what
+-- was typed, nor anything that could tell it (src/service/explain/note.rs).
+CREATE TABLE findings (
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms    INTEGER NOT NULL,
+  action   TEXT    NOT NULL,
+  token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE,
+  user_id  INTEGER REFERENCES users (id) ON DELETE CASCADE,
+  note     TEXT    NOT NULL
 ) STRICT;
+CREATE INDEX findings_by_token ON findings (token_id, id);
+CREATE INDEX findings_by_user  ON findings (user_id, id);
