@@ -146,7 +146,7 @@ fn what_is_wrong_with_backup_key_or_directory_is_said_and_nothing_changes() {
     let blot = edited("blot", &|path| {
         // Of a table that is not needed to open the file, so that only the check of all pages can find it.
         let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'credentials'";
-        let page: u32 = Connection::open(path).unwrap().query_row(root, [], |row| row.get(0)).unwrap();
+        let page: i64 = Connection::open(path).unwrap().query_row(root, [], |row| row.get(0)).unwrap();
         let page = usize::try_from(page).unwrap();
         let mut bytes = fs::read(path).unwrap();
         bytes[(page - 1) * 4096..page * 4096].fill(0xff);
