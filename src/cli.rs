@@ -5,7 +5,7 @@
 //! a prompt, never from arguments, which other users of the machine can read. Passcodes may be arguments where
 //! the server spends them at once, and where a fob in somebody's hand is looked for.
 //!
-//! The server's own commands are here too ([`init`], [`serve`], [`restore`], [`bench`]): these work on files and ports,
+//! The server's own commands are here too ([`init`], [`serve`], [`restore`], [`mod@bench`]): these work on files and ports,
 //! not on the API, and have none of the client's options.
 
 pub mod agent;

@@ -152,7 +152,7 @@ fn what_is_wrong_with_backup_key_or_directory_is_said_and_nothing_changes() {
         bytes[(page - 1) * 4096..page * 4096].fill(0xff);
         fs::write(path, bytes).unwrap();
     });
-    refused(&blot, &["--replace"], "damaged");
+    refused(&blot, &["--replace"], "malformed");
     refused(&edited("newer", &sql("PRAGMA user_version = 99")), &["--replace"], "use a newer fobd");
     let tampered = edited("tampered", &sql("UPDATE audit SET detail = 'x' WHERE sequence = 3"));
     refused(&tampered, &["--replace"], "not intact: row 3 was changed");
