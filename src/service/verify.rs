@@ -4,7 +4,7 @@
 //! A PIN that must be changed lets nobody in, and only who has typed it with a right passcode learns so: the passcode
 //! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
 //!
-//! A request that has a name is decided once, however often it is sent ([`resend`]). A source that tries many users
+//! A request that has a name is decided once, however often it is sent (`verify/resend.rs`). A source that tries many users
 //! waits its turn before it comes here, or comes here only for the work of a verify ([`super::spraying`]); what goes by
 //! time is not judged while the server's clock is suspect ([`super::server_clock`]).
 
