@@ -2,9 +2,9 @@
 //!
 //! A [`Decision`] names the rows it needs and changes them in memory; it does no I/O and reads no clock. The writer
 //! runs the decisions of a batch one after another, each on what the one before it left. What moved goes into the
-//! decision log ([`journal`]), one row for the batch, with the audit rows, in one commit; only then does anybody get an
+//! decision log (`hot/journal.rs`), one row for the batch, with the audit rows, in one commit; only then does anybody get an
 //! answer. The tables of states are brought up to date later, many rows at a time and in their order: what costs is the
-//! pages that a commit touches. Until then the states live in the writer's memory ([`unfolded`]).
+//! pages that a commit touches. Until then the states live in the writer's memory (`hot/unfolded.rs`).
 
 mod cache;
 mod columns;
