@@ -18,8 +18,9 @@ use crate::otp::verify::Keys;
 use crate::service::error::Error;
 use crate::service::events::Events;
 use crate::service::find::Searches;
+use crate::service::guards::Guards;
 use crate::service::key::{self, KeyChange};
-use crate::service::{audit, catalogue, chunks, random, verify};
+use crate::service::{audit, catalogue, chunks, random, server_clock, verify};
 use crate::store::Store;
 
 /// How long a stop waits for what is under way at a device. A touch takes its time.
@@ -49,6 +50,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// What all verifies share.
     pub rules: verify::Rules,
+    /// What watches over them.
+    pub guards: Guards,
     /// Searches by what tokens show: one at a time, and not too often.
     pub searches: Searches,
     /// Who is logged in.
@@ -75,6 +78,7 @@ impl App {
     /// # Errors
     /// If the store cannot be written or the system gives no random bytes.
     pub async fn start(store: Store, devices: Devices, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
+        let guards = Guards::prepare(&store, &clock).await?;
         let settled = store.write(|tx| Ok::<_, Error>(tx.settle_orphaned_jobs()?)).await?;
         if settled > 0 {
             tracing::warn!(jobs = settled, "provisioning jobs were cut off: see `fobd call job/search`");
@@ -103,6 +107,7 @@ impl App {
             clock,
             metrics,
             rules,
+            guards,
             searches: Searches::default(),
             logins,
             backup: Arc::default(),
@@ -115,6 +120,7 @@ impl App {
         };
         let app = Arc::new(Self { store, shared: Arc::new(shared) });
         app.keep(audit::indexing::run);
+        app.keep(server_clock::run);
         key::resume(&app).await?;
         Ok(app)
     }

@@ -37,6 +37,7 @@ pub mod policy;
 pub mod restore;
 pub mod selector;
 pub mod serve;
+pub mod server_clock;
 mod session;
 pub mod system_clock;
 pub mod token;
@@ -56,7 +57,8 @@ use self::session::Session;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the passcode was accepted
-  1  the passcode was rejected; the doctor found something; the audit log is not intact
+  1  the passcode was rejected; the doctor found something; the audit log is not intact; the
+     clock is suspect
   2  the command line, a file named in it or an answer to a prompt is wrong
   3  the server or the device refused
   4  the server cannot be reached or is not understood
@@ -123,6 +125,8 @@ pub enum Command {
     Agent(Noun<agent::AgentCommand>),
     /// Verify a user's passcode.
     Verify(Verb<verify::VerifyArgs>),
+    /// The server's own clock: status, accept.
+    Clock(Noun<server_clock::ClockCommand>),
     /// The audit log: search, export, verify, prune.
     Audit(Noun<audit::AuditCommand>),
     /// The keys that seal the database: make, change.
@@ -224,6 +228,7 @@ impl Command {
             Self::Group(noun) => &noun.globals,
             Self::Agent(noun) => &noun.globals,
             Self::Verify(verb) => &verb.globals,
+            Self::Clock(noun) => &noun.globals,
             Self::Audit(noun) => &noun.globals,
             Self::Key(noun) => &noun.globals,
             Self::Backup(verb) => &verb.globals,
@@ -246,6 +251,7 @@ impl Command {
             Self::Group(noun) => noun.command.run(session),
             Self::Agent(noun) => noun.command.run(session),
             Self::Verify(verb) => verb.args.run(session),
+            Self::Clock(noun) => noun.command.run(session),
             Self::Audit(noun) => noun.command.run(session),
             Self::Key(noun) => noun.command.run(session),
             Self::Backup(verb) => verb.args.run(session),

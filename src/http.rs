@@ -35,6 +35,7 @@ use tokio::time::timeout;
 
 pub use self::listener::{ListenError, Listener, Protection};
 use self::observe::Observer;
+use self::routes::Door;
 pub use self::serve::{Limits, serve};
 use crate::app::App;
 use crate::service::error::{Error, Kind};
@@ -48,11 +49,7 @@ const MOST_DISCARDED_BYTES: u64 = 128 * 1024 * 1024;
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .merge(routes::router(token_api::ROUTES))
-        .merge(routes::router(audit::ROUTES))
-        .merge(routes::router(backup::ROUTES))
-        .merge(routes::router(operations::WATCHED))
+    let api = routes::router(Door::Login)
         .layer(middleware::from_fn(take_whole_body))
         .layer(middleware::from_fn(refuse_large_bodies))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))
@@ -62,8 +59,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api)
         .merge(identity::routes(&app))
         .merge(preauth::router(&app))
-        .merge(routes::router(provision::ROUTES))
-        .merge(routes::router(operations::OPEN))
+        .merge(routes::router(Door::Open))
         .layer(middleware::from_fn(caller::refuse_other_sites))
         .layer(middleware::from_fn_with_state(observer, observe::follow))
         .with_state(app)

@@ -31,13 +31,28 @@ pub struct Context {
     app: Arc<App>,
     /// The caller.
     caller: Caller,
+    /// What the caller named the request, beside its parameters (header `Idempotency-Key`).
+    named: Option<String>,
+    /// Which call of a batch it is.
+    place: Option<usize>,
 }
 
 impl Context {
     /// What a caller asks of the server, of which it sees what its scope holds.
     #[must_use]
     pub fn new(app: &Arc<App>, caller: Caller) -> Self {
-        Self { app: app.seen_by(&caller.scope), caller }
+        Self { app: app.seen_by(&caller.scope), caller, named: None, place: None }
+    }
+
+    /// The same for a request that the caller has named.
+    #[must_use]
+    pub fn named(self, named: Option<String>) -> Self {
+        Self { named, ..self }
+    }
+
+    /// The same for one call of a batch.
+    fn at(&self, place: usize) -> Self {
+        Self { place: Some(place), ..self.clone() }
     }
 }
 

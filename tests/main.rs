@@ -19,6 +19,7 @@ mod events;
 mod every_driver;
 mod find;
 mod formats;
+mod guards;
 mod identity;
 mod jobs;
 mod jsonrpc;

@@ -98,6 +98,7 @@ fn no_route_is_made_but_from_the_tables_that_the_document_is_made_of() {
             }
         }
     }
+    // That one makes them of the list that the document is made of.
     assert_eq!(found, [folder.join("http/routes.rs")]);
 }
 

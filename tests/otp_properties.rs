@@ -75,8 +75,9 @@ enum Step {
         token: usize,
         by: i128,
     },
-    Toggle {
+    Enable {
         token: usize,
+        usable: bool,
     },
     /// `token/unlock`, or a helpdesk that resets.
     Unlock {
@@ -128,7 +129,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(vec![1, 2])
     ];
     let millis = prop_oneof![
-        6 => 0..=2_000_i64, 6 => 20_000..=40_000_i64, 4 => 60_000..=130_000_i64, 2 => 0..=4_000_000_i64,
+        6 => 0..=2_000_i64, 6 => 20_000..=40_000_i64, 4 => 60_000..=130_000_i64, 3 => 0..=4_000_000_i64, 2 => 3_600_000..=4_000_000_i64,
         2 => -30_000..=-1_i64, 1 => 86_400_000..=2_000_000_000_i64, 1 => -4_000_000..=-1_i64
     ];
     let wait = prop_oneof![4 => 0..=100_000_i64, 1 => 290_000..=310_000_i64];
@@ -146,9 +147,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, token, offset, gaps)| Step::Sync { who, token, offset, gaps }),
         10 => millis.prop_map(|millis| Step::Wait { millis }),
         2 => token().prop_map(|token| Step::Reset { token }),
-        2 => (token(), -3..=9_i128).prop_map(|(token, by)| Step::Rewind { token, by }),
-        2 => token().prop_map(|token| Step::Toggle { token }),
-        3 => (0..2_usize, token()).prop_map(|(user, token)| Step::Unlock { user, token }),
+        1 => (token(), -3..=9_i128).prop_map(|(token, by)| Step::Rewind { token, by }),
+        2 => (token(), prop::bool::weighted(0.8)).prop_map(|(token, usable)| Step::Enable { token, usable }),
+        6 => (0..2_usize, token()).prop_map(|(user, token)| Step::Unlock { user, token }),
         2 => (token(), prop::sample::select(&PINS[..])).prop_map(|(token, pin)| Step::SetPin { token, pin }),
         1 => token().prop_map(|token| Step::Freeze { token }),
         1 => (token(), -400_000..=400_000_i64, rate)
@@ -163,7 +164,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn policies() -> impl Strategy<Value = Policy> {
     let windows = (0..=10_u32, 0..=2_u32, 0..=12_u32);
-    (1..=10_u32, windows, any::<[bool; 4]>(), prop_oneof![3 => Just(0), 1 => 1..=20_u32]).prop_map(
+    (1..=20_u32, windows, any::<[bool; 4]>(), prop_oneof![7 => Just(0), 1 => 1..=30_u32]).prop_map(
         |(max_failures, (hotp_look_ahead, totp_accept, totp_check), flags, permanent_lock_after)| Policy {
             max_failures,
             hotp_look_ahead,
@@ -269,7 +270,7 @@ impl Both {
             | Step::Sync { token, .. }
             | Step::Reset { token }
             | Step::Rewind { token, .. }
-            | Step::Toggle { token }
+            | Step::Enable { token, .. }
             | Step::Unlock { token, .. }
             | Step::SetPin { token, .. }
             | Step::Freeze { token }
@@ -284,9 +285,10 @@ impl Both {
                 | Step::Wait { .. }
                 | Step::Policy { token: None, .. }
         );
-        if about_one && token >= self.world.tokens.len() {
+        if about_one && self.world.tokens.is_empty() {
             return;
         }
+        let token = token % self.world.tokens.len().max(1);
         match step {
             Step::Type { who, offset, pin, named, .. } => {
                 let (centre, _) = self.world.tokens[token].expected(self.now, &self.policy);
@@ -346,10 +348,7 @@ impl Both {
                 }
                 (token.next, token.pending) = (next, None);
             }
-            Step::Toggle { .. } => {
-                candidate.usable ^= true;
-                token.usable ^= true;
-            }
+            Step::Enable { usable, .. } => (candidate.usable, token.usable) = (*usable, *usable),
             Step::Unlock { user, .. } => {
                 candidate.throttle.clear();
                 token.count = Count::default();
@@ -444,6 +443,7 @@ impl Both {
             credential: candidate.credential.clone(),
             factor: candidate.factor,
             throttle: candidate.throttle,
+            clock_suspect: false,
             policy: candidate.policy.clone(),
         };
         let (before, whole) = (subject.clone(), self.subject.clone());

@@ -188,6 +188,8 @@ fn where_policy_says_so_a_lock_is_for_good_until_the_helpdesk_unlocks() {
     server.clock.advance(Duration::from_secs(3600 * 24 * 3650));
     assert!(!from("10.0.0.2", &typed("1234", 0)), "locked for good");
     assert_eq!(decided(client, "auth/verify", 1)[0].0, "locked");
+    let shown = client.ok("user/get", json!({"user": alice(), "return": ["lockedUntil", "failCount"]}));
+    assert_eq!(shown, json!({"lockedUntil": "", "failCount": 3}), "no calendar has its end");
     let helpdesk = server.with_role("helpdesk");
     helpdesk.ok("token/unlock", json!({"token": token(), "user": alice()}));
     assert!(from("10.0.0.1", &typed("1234", 0)), "and the address was never locked for good");

@@ -28,9 +28,15 @@ pub struct Attempts(Mutex<HashMap<Who, (Throttle, Timestamp)>>);
 
 impl Attempts {
     /// Whether any of them has to wait.
-    pub fn is_locked(&self, who: &[Who], now: Timestamp) -> bool {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        who.iter().any(|who| counts.get(who).is_some_and(|(throttle, _)| throttle.locked(now).is_some()))
+    pub fn is_locked(&self, who: &[Who], now: Timestamp, policy: &Policy) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_locked = |who: &Who| {
+            counts.get_mut(who).is_some_and(|(throttle, _)| {
+                throttle.shorten(now, policy);
+                throttle.locked(now).is_some()
+            })
+        };
+        who.iter().any(is_locked)
     }
 
     /// Counts a failure on each.
@@ -65,16 +71,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_lock_of_a_clock_that_ran_ahead_ends_within_the_hour() {
+        let attempts = Attempts::default();
+        let (policy, who) = (Policy::default(), [Who::Name("admin".to_owned())]);
+        let now = Timestamp::from_secs(1_000);
+        let ahead = now.saturating_add(Duration::from_secs(365 * 86_400));
+        (0..10).for_each(|_| attempts.failed(&who, ahead, &policy));
+        assert!(attempts.is_locked(&who, now, &policy));
+        assert!(!attempts.is_locked(&who, now.saturating_add(Duration::from_secs(3600)), &policy));
+    }
+
+    #[test]
     fn a_name_is_locked_after_ten_failures_and_free_after_a_minute() {
         let attempts = Attempts::default();
         let (policy, who) = (Policy::default(), [Who::Name("admin".to_owned())]);
         let start = Timestamp::from_secs(1_000);
         for _ in 0..10 {
-            assert!(!attempts.is_locked(&who, start));
+            assert!(!attempts.is_locked(&who, start, &policy));
             attempts.failed(&who, start, &policy);
         }
-        assert!(attempts.is_locked(&who, start));
-        assert!(!attempts.is_locked(&[Who::Name("other".to_owned())], start));
-        assert!(!attempts.is_locked(&who, start.saturating_add(Duration::from_secs(60))));
+        assert!(attempts.is_locked(&who, start, &policy));
+        assert!(!attempts.is_locked(&[Who::Name("other".to_owned())], start, &policy));
+        assert!(!attempts.is_locked(&who, start.saturating_add(Duration::from_secs(60)), &policy));
     }
 }

@@ -125,7 +125,7 @@ impl Logins {
             return Ok(caller);
         }
         let who = Self::counted_on(&credentials.name, address);
-        if self.attempts.is_locked(&who, now) {
+        if self.attempts.is_locked(&who, now, &Policy::default()) {
             return Err(Refused::Denied);
         }
         let name = credentials.name;
@@ -175,7 +175,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<(Caller, crate::model::id::ClientId), Refused> {
         let who = Self::counted_on(&format!("client {}", credentials.name), address);
-        if self.attempts.is_locked(&who, now) {
+        if self.attempts.is_locked(&who, now, &Policy::default()) {
             return Err(Refused::Denied);
         }
         let Credentials { name, password } = credentials;
@@ -213,7 +213,7 @@ impl Logins {
     /// Whether a caller has failed too often to be heard, at something that is counted as failed logins are.
     #[must_use]
     pub fn must_wait(&self, caller: &Caller, now: Timestamp) -> bool {
-        self.attempts.is_locked(&Self::counted_for(caller), now)
+        self.attempts.is_locked(&Self::counted_for(caller), now, &Policy::default())
     }
 
     /// Counts such a failure.
@@ -275,14 +275,14 @@ impl Logins {
     fn recall(&self, mac: &[u8; 32], now: Timestamp) -> Option<Caller> {
         let caller = {
             let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-            remembered.get(mac).filter(|login| now < login.until)?.caller.clone()
+            remembered.get(mac).filter(|login| login.until.ends_after(now, REMEMBERED))?.caller.clone()
         };
         self.is_current(&caller).then_some(caller)
     }
 
     fn remember(&self, mac: [u8; 32], caller: Caller, now: Timestamp) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.retain(|_, login| now < login.until);
+        remembered.retain(|_, login| login.until.ends_after(now, REMEMBERED));
         if remembered.len() < MOST {
             remembered.insert(mac, Remembered { caller, until: now.saturating_add(REMEMBERED) });
         }

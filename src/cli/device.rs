@@ -203,7 +203,7 @@ fn params(device: &str, slot: Option<&str>, access_code: &AccessCodeArgs) -> Res
     Ok(params)
 }
 
-fn confirm(session: &mut Session<'_>, question: &str) -> Result<(), CliError> {
+pub(super) fn confirm(session: &mut Session<'_>, question: &str) -> Result<(), CliError> {
     if !session.ask.attended() {
         return Err(CliError::NotConfirmed);
     }

@@ -333,6 +333,31 @@ fn a_calculated_passcode_is_the_only_output() {
 }
 
 #[test]
+fn the_clock_is_shown_and_accepted_after_its_time_was_read_out() {
+    let trusted = json!({"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null});
+    let status = run(&["clock", "status"], vec![result(&trusted)]);
+    assert_eq!(
+        (status.out.as_str(), status.outcome.unwrap()),
+        ("2026-01-01T00:00:00Z: the clock is trusted\n", Outcome::Done)
+    );
+    let attended = |answer| Script { answers: vec![answer], attended: true };
+    let mut suspect = trusted.clone();
+    suspect["trusted"] = false.into();
+    suspect["problem"] = "it was set back by 90 s while the machine was running".into();
+    suspect["since"] = "2026-01-01T00:00:00Z".into();
+    let status = run(&["clock", "status"], vec![result(&suspect)]);
+    assert!(status.out.contains("suspect: it was set back by 90 s"), "{}", status.out);
+    assert_eq!(status.outcome.unwrap(), Outcome::Trouble);
+    let refused = run_with(&["clock", "accept"], attended("no"), vec![result(&suspect)]);
+    assert!(matches!(refused.outcome, Err(CliError::NotConfirmed)));
+    let accepted = run_with(&["clock", "accept"], attended("yes"), vec![result(&suspect), result(&trusted)]);
+    assert_eq!(
+        accepted.calls.iter().map(|call| call.0.as_str()).collect::<Vec<_>>(),
+        ["clock/get", "clock/accept"]
+    );
+}
+
+#[test]
 fn verify_sends_the_typed_line_and_answers_by_its_exit_code() {
     let line = ["verify", "acme\\alice", "--token", "77"];
     for (accepted, word, outcome) in

@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::{Router, middleware};
 
-use super::routes;
+use super::routes::{self, Door};
 use crate::app::App;
 
 /// Largest body: names and passwords.
@@ -22,8 +22,7 @@ const MOST_BODY_BYTES: usize = 64 * 1024;
 /// Their routes.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
-        .merge(routes::router(sessions::ROUTES))
-        .merge(routes::router(oauth::ROUTES))
+        .merge(routes::router(Door::Identity))
         .merge(user_tokens::router(app))
         .layer(middleware::from_fn(take_whole_body))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

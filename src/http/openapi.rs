@@ -13,30 +13,15 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
 
-use super::identity::{oauth, sessions, user_tokens};
-use super::routes::Route;
-use super::token_api::{self, DAS5};
-use super::{audit, operations, preauth, provision};
+use super::routes::{self, Route};
+use super::token_api::DAS5;
 use crate::rpc::openrpc;
 use crate::service::error::Kind;
 use crate::store::objects;
 
-/// Every table of routes. Another surface is another line here.
-static TABLES: &[&[Route]] = &[
-    operations::OPEN,
-    operations::WATCHED,
-    token_api::ROUTES,
-    provision::ROUTES,
-    audit::ROUTES,
-    sessions::ROUTES,
-    oauth::ROUTES,
-    user_tokens::ROUTES,
-    preauth::ROUTES,
-];
-
 /// The template of a route as a text that lives for ever.
 pub(super) fn template(path: &str) -> Option<&'static str> {
-    TABLES.iter().flat_map(|table| table.iter()).map(|route| route.path).find(|known| *known == path)
+    routes::all().map(|route| route.path).find(|known| *known == path)
 }
 
 /// The document.
@@ -52,7 +37,7 @@ fn build() -> Json {
     settings.meta_schema = None;
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
-    for route in TABLES.iter().flat_map(|table| table.iter()) {
+    for route in routes::all() {
         if route.path == DAS5 {
             methods::add(&mut paths, &mut generator);
         } else {

@@ -96,6 +96,10 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     if !app.store.is_healthy() && app.store.probe().await.is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "changes cannot be saved\n").into_response();
     }
+    if let Some(problem) = app.guards.clock.problem(&app.store).await {
+        let text = format!("the clock is suspect: {problem}\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
     "ready\n".into_response()
 }
 

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use self::errors::Problem;
 use super::caller::{Shown, Unknown, denied};
-use super::routes::{self, Route, Verb};
+use super::routes::{self, Door, Route, Verb};
 use crate::access::Caller;
 use crate::app::App;
 use crate::model::role::Permission;
@@ -68,7 +68,7 @@ versions!("v1", "v5_1", "v5_2", "v5_3", "v5_4");
 
 /// The routes, and an answer in the words of this API for what is none beside them.
 pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
-    let all = routes::router(ROUTES)
+    let all = routes::router(Door::PreAuth)
         .method_not_allowed_fallback(|| async { Problem::plain(StatusCode::METHOD_NOT_ALLOWED) });
     PREFIXES
         .iter()

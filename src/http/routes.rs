@@ -9,7 +9,9 @@ use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter};
 use schemars::SchemaGenerator;
 
+use super::identity::{oauth, sessions, user_tokens};
 use super::openapi::operation::Operation;
+use super::{audit, backup, operations, preauth, provision, token_api};
 use crate::app::App;
 
 /// One method of one path.
@@ -54,11 +56,44 @@ impl Verb {
     }
 }
 
-/// A router with the routes of a table.
-pub(super) fn router(table: &[Route]) -> Router<Arc<App>> {
-    table
-        .iter()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
+/// What stands before a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Nothing: for everybody.
+    Open,
+    /// A login, and the limit of bodies of the methods.
+    Login,
+    /// A small limit of bodies: for those who want to log in.
+    Identity,
+    /// That, and a login.
+    Own,
+    /// The login and the errors of the API of pre-auth tokens.
+    PreAuth,
+}
+
+/// Every table of routes. Another surface is another line here, and nowhere else.
+static TABLES: &[(Door, &[Route])] = &[
+    (Door::Open, operations::OPEN),
+    (Door::Login, operations::WATCHED),
+    (Door::Login, token_api::ROUTES),
+    (Door::Open, provision::ROUTES),
+    (Door::Login, audit::ROUTES),
+    (Door::Login, backup::ROUTES),
+    (Door::Identity, sessions::ROUTES),
+    (Door::Identity, oauth::ROUTES),
+    (Door::Own, user_tokens::ROUTES),
+    (Door::PreAuth, preauth::ROUTES),
+];
+
+/// Every route.
+pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+    TABLES.iter().flat_map(|(_, table)| table.iter())
+}
+
+/// A router with the routes behind that door.
+pub(super) fn router(door: Door) -> Router<Arc<App>> {
+    let behind = TABLES.iter().filter(|(known, _)| *known == door).flat_map(|(_, table)| table.iter());
+    behind.fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
 }
 
 /// Lets a handler answer for what is no route, below a path.

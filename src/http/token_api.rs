@@ -112,7 +112,7 @@ async fn rpc(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match jsonrpc::answer(&Context::new(&app, caller), &body).await {
+    match jsonrpc::answer(&Context::new(&app, caller).named(name_of(&headers)), &body).await {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(answer) if jsonrpc::is_forbidden(&answer) => {
             (StatusCode::FORBIDDEN, Json(answer)).into_response()
@@ -131,11 +131,17 @@ async fn das5_call(
     if !is_json(&headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    let answer = das5::answer(Context::new(&app, caller), &format!("{object}/{verb}"), &body).await;
+    let context = Context::new(&app, caller).named(name_of(&headers));
+    let answer = das5::answer(context, &format!("{object}/{verb}"), &body).await;
     if das5::is_forbidden(&answer) {
         return (StatusCode::FORBIDDEN, Json(answer)).into_response();
     }
     Json(answer).into_response()
+}
+
+/// What the caller named its request, by which it can be sent again. One that is no text names nothing that is taken.
+fn name_of(headers: &HeaderMap) -> Option<String> {
+    headers.get("idempotency-key").map(|name| name.to_str().unwrap_or_default().to_owned())
 }
 
 /// Browsers send no foreign JSON without asking first, so this also keeps forms of other sites out.

@@ -37,6 +37,10 @@ pub enum Permission {
     DeviceCalculate,
     /// See, make and change operators, groups and agents, and what lets programs in.
     OperatorManage,
+    /// See whether the server's clock is trusted.
+    ClockRead,
+    /// Say that the server's clock is right.
+    ClockAccept,
     /// What needs no login at all: to register by a pre-auth token.
     Anybody,
     /// What an agent does for itself.
@@ -104,8 +108,8 @@ impl Role {
     #[must_use]
     pub fn grants(self, permission: Permission) -> bool {
         use Permission::{
-            AgentSelf, Anybody, AuditRead, DeviceProgram, DeviceRead, DirectoryRead, DirectoryWrite,
-            MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
+            AgentSelf, Anybody, AuditRead, ClockRead, DeviceProgram, DeviceRead, DirectoryRead,
+            DirectoryWrite, MetricsRead, TokenFind, TokenRead, TokenSolve, TokenWrite, Verify,
         };
         match self {
             _ if permission == Anybody => true,
@@ -121,9 +125,13 @@ impl Role {
                     | DeviceRead
                     | DeviceProgram
                     | Verify
+                    | ClockRead
             ),
             Self::Auditor => {
-                matches!(permission, DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead)
+                matches!(
+                    permission,
+                    DirectoryRead | TokenRead | DeviceRead | AuditRead | MetricsRead | ClockRead
+                )
             }
             Self::Verifier => permission == Verify,
             // A station lends its ports over a surface of its own; of the methods, it has those about itself.

@@ -91,6 +91,11 @@ impl PinKey {
         self.mac(assignment_id, &record.salt, pin).ct_eq(&record.mac).into()
     }
 
+    /// A key for another purpose: it tells nothing of this one.
+    pub(super) fn derive(&self, purpose: &[u8]) -> Tag {
+        hmac_sha256(&self.0, &[purpose])
+    }
+
     fn mac(&self, assignment_id: i64, salt: &[u8; 16], pin: &str) -> Tag {
         hmac_sha256(&self.0, &[PURPOSE, &assignment_id.to_be_bytes(), salt, pin.as_bytes()])
     }

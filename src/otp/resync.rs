@@ -31,6 +31,8 @@ pub struct ResyncSubject {
     pub factor: FactorState,
     /// Failures of the token.
     pub throttle: Throttle,
+    /// Whether the server's clock cannot be trusted: then nothing that goes by time is judged.
+    pub clock_suspect: bool,
     /// The policy of the token, if it is not that of the server.
     pub policy: Option<Arc<Policy>>,
 }
@@ -50,6 +52,9 @@ pub enum SyncRejection {
     /// The token has no secret yet. Nothing changed.
     #[error("the token has no secret")]
     NoSecret,
+    /// The token goes by time, and the server's clock is suspect. Nothing changed.
+    #[error("the server's clock is suspect")]
+    ClockSuspect,
 }
 
 /// Looks for two or three consecutive passcodes and, if they fit, goes on from the last of them. User and source are
@@ -67,13 +72,20 @@ pub fn resync(
         return Err(SyncRejection::WrongCount);
     }
     let Some(credential) = &subject.credential else { return Err(SyncRejection::NoSecret) };
+    let own = subject.policy.clone();
+    let policy = own.as_deref().unwrap_or(server);
+    for throttle in [subject.user.as_mut(), subject.source.as_mut()].into_iter().flatten() {
+        throttle.shorten(now, server);
+    }
+    subject.throttle.shorten(now, policy);
     let token = Some(subject.throttle);
     if [subject.user, subject.source, token].into_iter().any(|throttle| is_locked(throttle, now)) {
         return Err(SyncRejection::Locked);
     }
-    let own = subject.policy.clone();
-    let policy = own.as_deref().unwrap_or(server);
     let kind = credential.parameters.kind;
+    if subject.clock_suspect && matches!(kind, Kind::Totp { .. }) {
+        return Err(SyncRejection::ClockSuspect);
+    }
     let Some(last) = search(credential, &subject.factor, passcodes, now, policy) else {
         if let Some(user) = &mut subject.user {
             user.fail(now, server);

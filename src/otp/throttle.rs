@@ -36,6 +36,16 @@ impl Throttle {
         self.locked_until.filter(|until| now < *until || *until == Timestamp::MAX)
     }
 
+    /// Shortens a lock that ends later than any lock made now could: the clock ran ahead when it was made, and was set
+    /// back since. Without this it would last until the clock gets there again.
+    pub fn shorten(&mut self, now: Timestamp, policy: &Policy) {
+        if let Some(until) = &mut self.locked_until
+            && *until != Timestamp::MAX
+        {
+            *until = now.saturating_add(policy.longest_lock).min(*until);
+        }
+    }
+
     /// Counts one failure and locks if it is one too many.
     pub fn fail(&mut self, now: Timestamp, policy: &Policy) {
         self.fail_for_a_while(now, policy);
@@ -115,6 +125,21 @@ mod tests {
         let endless = Policy { first_lock: Duration::MAX, longest_lock: Duration::MAX, ..Policy::default() };
         throttle.fail(START, &endless);
         assert_eq!(throttle.locked_until, Some(Timestamp::MAX));
+    }
+
+    #[test]
+    fn a_lock_made_by_a_clock_that_was_a_year_ahead_is_shortened_to_the_longest_one() {
+        let policy = Policy::default();
+        let hour = Duration::from_secs(3600);
+        let mut throttle = Throttle { failures: 10, locked_until: Some(START.saturating_add(hour * 8766)) };
+        throttle.shorten(START, &policy);
+        assert_eq!(throttle.locked(START), Some(START.saturating_add(hour)));
+        let later = START.saturating_add(hour / 2);
+        throttle.shorten(later, &policy);
+        assert_eq!(throttle.locked(later), Some(START.saturating_add(hour)), "it is not put off again");
+        let mut forever = Throttle { failures: 10, locked_until: Some(Timestamp::MAX) };
+        forever.shorten(START, &policy);
+        assert_eq!(forever.locked(START), Some(Timestamp::MAX), "an administrator's lock stays");
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(span)))
     }
 
+    /// Whether something that was given for that long and ends at this time is good: it has not ended, and it was not
+    /// given by a clock that ran ahead and was set back since. A minute of that is no matter.
+    #[must_use]
+    pub fn ends_after(self, now: Self, given_for: Duration) -> bool {
+        let latest = now.saturating_add(given_for).saturating_add(Duration::from_secs(60));
+        (now..=latest).contains(&self) && now != self
+    }
+
     /// How long ago `earlier` was, or `None` if it lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
@@ -64,8 +72,19 @@ fn millis(span: Duration) -> i64 {
 
 /// Tells the time to those who hand it to the core.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The time now. Who sets the clock moves it, forwards or back.
     fn now(&self) -> Timestamp;
+
+    /// How long the machine has been running, its sleep included: a time that nobody can set. A clock that nobody sets
+    /// needs no second one.
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().0).unwrap_or(0))
+    }
+
+    /// Tells one run of the machine from the next. `None` if that is not known; then two are never the same.
+    fn boot_id(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A fixed time is a clock that stands still.
@@ -103,6 +122,15 @@ mod tests {
         assert_eq!(now.since(Timestamp::from_secs(101)), None);
         assert_eq!(Timestamp::from_millis(i64::MIN).since(Timestamp::MAX), None);
         assert!(Timestamp::MAX.since(Timestamp::from_millis(i64::MIN)).is_some());
+    }
+
+    #[test]
+    fn what_a_clock_a_year_ahead_has_given_is_no_good_once_it_is_set_back() {
+        let (now, hour) = (Timestamp::from_secs(1_000_000), Duration::from_secs(3600));
+        let end = now.saturating_add(hour);
+        assert!(end.ends_after(now, hour) && !end.ends_after(end, hour));
+        assert!(end.ends_after(now.saturating_sub(Duration::from_secs(60)), hour), "a small correction");
+        assert!(!end.ends_after(now.saturating_sub(hour * 8766), hour));
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //!   it is the only one, or its own PIN or passcode was typed. The other tokens of a user stay out of it;
 //! - the same text within a minute is not counted twice;
 //! - a credential that waits for a resync is not judged; the attempt counts on user and source like any other;
+//! - one that goes by time is not judged while the server's clock is suspect. If there was nothing else to judge,
+//!   nothing is counted either: whoever typed the right passcode must not be locked for it.
 //! - where policy has the automatic resync, a passcode further off than what is accepted, with the right PIN, is
 //!   remembered; a second one in the next attempt that shows the device at the same place wins, and both are spent.
 //!
@@ -58,6 +60,8 @@ pub struct Candidate {
     pub usable: bool,
     /// Whether the request named this token.
     pub named: bool,
+    /// Whether it goes by time, and the server's clock cannot be trusted: then it is not judged.
+    pub clock_suspect: bool,
     /// The policy of this token, if it is not that of the server.
     pub policy: Option<Arc<Policy>>,
 }
@@ -77,6 +81,7 @@ impl Candidate {
             repeats: Repeats::default(),
             usable: true,
             named: false,
+            clock_suspect: false,
             policy: None,
         }
     }
@@ -129,6 +134,9 @@ pub enum Rejection {
     WrongPin,
     /// No passcode fits.
     WrongPasscode,
+    /// A token that goes by time cannot be judged now, and no other passcode fits. Counted on user and source only if
+    /// there was another one to judge.
+    ClockSuspect,
     /// PIN and passcode fit, and the passcode is further off than what is accepted. Counted; a second one is awaited.
     OutOfSync,
     /// Not right, and typed within the last minute already: not counted again.
@@ -149,6 +157,7 @@ pub fn judge(
     policy: &Policy,
 ) -> (Verdict, Vec<Finding>) {
     let attempt = Attempt { typed, mac: keys.repeat.mac(typed), now, server: policy };
+    shorten_locks(subject, now, policy);
     let barred = is_locked(subject.user, now) || is_locked(subject.source, now);
     let findings: Vec<_> =
         subject.candidates.iter().map(|candidate| attempt.examine(candidate, barred, keys)).collect();
@@ -171,6 +180,17 @@ pub fn judge(
     (verdict, findings)
 }
 
+/// No lock outlives the longest one because the clock ran ahead when it was made.
+fn shorten_locks(subject: &mut Subject, now: Timestamp, server: &Policy) {
+    let Subject { user, source, candidates } = subject;
+    for throttle in [user, source].into_iter().flatten() {
+        throttle.shorten(now, server);
+    }
+    for candidate in candidates {
+        candidate.throttle.shorten(now, candidate.policy.as_deref().unwrap_or(server));
+    }
+}
+
 pub(super) fn is_locked(throttle: Option<Throttle>, now: Timestamp) -> bool {
     throttle.is_some_and(|throttle| throttle.locked(now).is_some())
 }
@@ -184,6 +204,8 @@ pub enum Finding {
     Locked,
     /// It waits for a resync.
     NeedsSync,
+    /// It goes by a clock that is suspect.
+    ClockSuspect,
     /// It was judged.
     Judged {
         /// The moving factor of the passcode, if it fits.
@@ -227,7 +249,8 @@ impl<'a> Attempt<'a> {
     fn examine(&self, candidate: &Candidate, barred: bool, keys: &Keys) -> Finding {
         let credential = candidate.credential.as_ref().filter(|_| candidate.usable);
         let locked = barred || candidate.throttle.locked(self.now).is_some();
-        let judged = credential.filter(|_| !locked && !candidate.factor.needs_sync);
+        let judged =
+            credential.filter(|_| !locked && !candidate.factor.needs_sync && !candidate.clock_suspect);
 
         let policy = self.policy_of(candidate);
         let parameters = candidate.credential.as_ref().map_or(Parameters::HOTP, |known| known.parameters);
@@ -247,6 +270,7 @@ impl<'a> Attempt<'a> {
             (Some(_), _) => Finding::Judged { factor, beyond, pin_fits },
             (None, None) => Finding::Absent,
             (None, Some(_)) if locked => Finding::Locked,
+            (None, Some(_)) if candidate.clock_suspect => Finding::ClockSuspect,
             (None, Some(_)) => Finding::NeedsSync,
         }
     }
@@ -325,6 +349,9 @@ impl<'a> Attempt<'a> {
     fn refuse(&self, subject: &mut Subject, findings: &[Finding]) -> Rejection {
         let has = |wanted: Finding| findings.contains(&wanted);
         let judged = findings.iter().any(|finding| matches!(finding, Finding::Judged { .. }));
+        if !judged && has(Finding::ClockSuspect) {
+            return Rejection::ClockSuspect;
+        }
         if !judged && !has(Finding::NeedsSync) && has(Finding::Locked) {
             return Rejection::Locked;
         }
@@ -339,6 +366,8 @@ impl<'a> Attempt<'a> {
             Rejection::WrongPin
         } else if findings.iter().any(|finding| finding.is_first()) {
             Rejection::OutOfSync
+        } else if has(Finding::ClockSuspect) {
+            Rejection::ClockSuspect
         } else if judged {
             Rejection::WrongPasscode
         } else if has(Finding::NeedsSync) {

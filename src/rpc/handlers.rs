@@ -4,6 +4,7 @@ pub(super) mod agent;
 pub(super) mod assignment;
 pub(super) mod audit;
 pub(super) mod auth;
+pub(super) mod clock;
 pub(super) mod device;
 pub(super) mod directory;
 pub(super) mod job;
@@ -34,6 +35,30 @@ fn check_source(source: Option<&str>) -> Result<(), Error> {
         return Err(Error::invalid("source", "must be a client address of 1 to 64 bytes"));
     }
     Ok(())
+}
+
+/// Longest name of a request.
+const MOST_NAME_BYTES: usize = 128;
+
+/// What the caller named the request: in its parameters, or else in its header. A header names the calls of a batch by
+/// their places.
+fn request_name(cx: &Context, given: Option<String>) -> Result<Option<String>, Error> {
+    let is_name = |name: &str| {
+        (1..=MOST_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
+    let (field, name) = match (given, &cx.named) {
+        (Some(name), _) => ("requestId", name),
+        (None, Some(name)) => ("Idempotency-Key", name.clone()),
+        (None, None) => return Ok(None),
+    };
+    if !is_name(&name) {
+        return Err(Error::invalid(field, "must be 1 to 128 printable characters of ASCII"));
+    }
+    Ok(Some(match (field, cx.place) {
+        ("Idempotency-Key", Some(place)) => format!("{name} {place}"),
+        _ => name,
+    }))
 }
 
 /// Refuses a wrong `return` list while nothing is done yet.

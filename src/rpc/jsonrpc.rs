@@ -29,10 +29,10 @@ pub async fn answer(context: &Context, body: &[u8]) -> Option<Answer> {
         }
         Ok(Json::Array(calls)) => {
             let (mut answers, mut size) = (Vec::new(), 0);
-            for call in calls {
+            for (place, call) in calls.into_iter().enumerate() {
                 let answer = match call.get("id") {
                     Some(id) if size > MOST_ANSWER_BYTES => Some(too_large(id).into()),
-                    _ => one(context, call).await,
+                    _ => one(&context.at(place), call).await,
                 };
                 size += answer.as_ref().map_or(0, Answer::bytes);
                 answers.extend(answer);

@@ -3,7 +3,6 @@
 //! A client acts as an operator: its role and its scope are those of the operator, and so is its end.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -24,7 +23,7 @@ use crate::store::bearers::Bearer;
 use crate::store::objects;
 
 /// How long a token is good.
-pub const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+pub use crate::store::bearers::LIFE as TOKEN_LIFE;
 
 /// Makes a client that acts as an operator. The secret in the answer is shown this once.
 ///

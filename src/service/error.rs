@@ -98,6 +98,10 @@ kinds! {
     NotExportable = 1043, "token.not_exportable";
     /// The token is confined: its secret is handed out no more until it is released.
     Confined = 1044, "token.confined";
+    /// The clock of the server is suspect: nothing that goes by time is judged until it is right or accepted.
+    ClockSuspect = 1048, "clock.suspect";
+    /// The name of the request was given to another one within the last minute.
+    RequestReused = 1047, "request.reused";
     /// The link is spent, too old, or never was one.
     LinkInvalid = 1045, "link.invalid";
     /// Not exactly one reading of the seed shows these passcodes, or it is read right already: nothing was changed.

@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
@@ -19,10 +18,8 @@ use crate::app::App;
 use crate::formats::key_uri::{key_uri, qr_png};
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::otp::credential::{Credential, Kind as Otp};
+use crate::store::downloads::LIFE as LINK_LIFE;
 use crate::store::{Reader, objects};
-
-/// How long a link is good for.
-const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// Whose secret is asked for.
 pub struct Whose {

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::server_clock;
 use super::shown::{JobShown, TokenShown};
 use crate::access::Caller;
 use crate::app::App;
@@ -53,7 +54,8 @@ pub(super) fn shown(row: &Json) -> JobShown<'_> {
 /// Confirms a job by a passcode that somebody read off the device.
 ///
 /// # Errors
-/// [`Kind::JobState`] if no passcode is awaited, [`Kind::NotProven`] if it is not one of the new credential.
+/// [`Kind::JobState`] if no passcode is awaited, [`Kind::NotProven`] if it is not one of the new credential;
+/// [`Kind::ClockSuspect`] if it goes by time, while the server's clock cannot be trusted.
 pub async fn confirm(
     app: &App,
     caller: &Caller,
@@ -61,6 +63,7 @@ pub async fn confirm(
     typed: Zeroizing<String>,
 ) -> Result<Json, Error> {
     let caller = caller.clone();
+    let clock = app.guards.clock.check(&app.store).await;
     app.store
         .write(move |tx| {
             let found = tx.reader().job(job)?.ok_or_else(|| Error::not_found("job"))?;
@@ -74,6 +77,7 @@ pub async fn confirm(
             let policy = tx.reader().policy_of(token)?;
             let window = match credential.parameters.kind {
                 Otp::Hotp => 0..=u64::from(policy.hotp_look_ahead),
+                Otp::Totp { .. } if !clock.trusts(tx.now()) => return Err(server_clock::suspect()),
                 Otp::Totp { time_step } => {
                     let step = time_step.step_at(tx.now());
                     let reach = u64::from(policy.totp_accept);

@@ -49,19 +49,26 @@ pub struct NewPin {
 }
 
 impl NewPin {
-    /// Makes ready to judge the PIN that this user has chosen.
+    /// Makes ready to judge the PIN that this user has chosen, or the one who has this token.
     ///
     /// # Errors
     /// If the store cannot be read, or the system gives no random bytes.
-    pub async fn of(store: &Store, user: Option<UserId>, text: Zeroizing<String>) -> Result<Self, Error> {
-        let login_name = match user {
-            Some(user) => {
-                let named =
-                    store.read(move |reader| Ok::<_, Error>(reader.domain_and_login_of(user)?)).await?;
-                Some(named.1)
-            }
-            None => None,
-        };
+    pub async fn of(
+        store: &Store,
+        user: Option<UserId>,
+        token: Option<TokenId>,
+        text: Zeroizing<String>,
+    ) -> Result<Self, Error> {
+        let login_name = store
+            .read(move |reader| {
+                let user = match (user, token) {
+                    (None, Some(token)) => holder_of(reader, token)?,
+                    (user, _) => user,
+                };
+                let named = user.map(|user| reader.domain_and_login_of(user)).transpose()?;
+                Ok::<_, Error>(named.map(|(_, login_name)| login_name))
+            })
+            .await?;
         Ok(Self { text, login_name, salt: random::bytes()? })
     }
 
@@ -73,6 +80,11 @@ impl NewPin {
         policy.pin_rules.check(&self.text, self.login_name.as_deref())
     }
 
+    /// The PIN itself.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether it is what the row has already.
     pub(super) fn is_of(&self, key: &PinKey, id: AssignmentId, row: &AssignmentRow) -> bool {
         row.pin.as_ref().is_some_and(|record| key.matches(id.0, record, &self.text))
@@ -82,6 +94,14 @@ impl NewPin {
     pub(super) fn put(&self, key: &PinKey, id: AssignmentId, row: &mut AssignmentRow, now: Timestamp) {
         row.pin = Some(key.record(id.0, self.salt, &self.text));
         (row.pin_changed, row.must_change_pin, row.pin_since) = (true, false, now);
+    }
+}
+
+/// The one user who has the token.
+fn holder_of(reader: &Reader<'_>, token: TokenId) -> Result<Option<UserId>, Error> {
+    match *reader.assignments_of(token)? {
+        [assignment] => Ok(Some(reader.assigned(assignment)?.1)),
+        _ => Ok(None),
     }
 }
 
@@ -167,7 +187,7 @@ pub struct PinChange {
 /// for a new PIN that breaks a rule (nothing is counted then), or is the old one.
 pub async fn change(store: &Store, caller: &Caller, change: PinChange) -> Result<(), Error> {
     let PinChange { token, user, source, old, new } = change;
-    let new = NewPin::of(store, Some(user), new).await?;
+    let new = NewPin::of(store, Some(user), Some(token), new).await?;
     let key = store.pin_key().clone();
     store.decide(ChangePin { operator: caller.name.clone(), key, token, user, source, old, new }).await?
 }
@@ -186,7 +206,7 @@ impl Decision for ChangePin {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: Some(self.user), token: Some(self.token), source: self.source.clone() }
+        Keys { user: Some(self.user), token: Some(self.token), source: self.source.clone(), request: None }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
@@ -229,6 +249,10 @@ impl ChangePin {
         };
         let policy = policies.of(self.token, token.product);
         self.new.check(policy).map_err(|refusal| Refused::NewPin(refused("attrs.pin", &refusal)))?;
+        token.throttle.shorten(now, policy);
+        for throttle in [&mut user.throttle].into_iter().chain(source.as_deref_mut()) {
+            throttle.shorten(now, policies.server());
+        }
         let source_is_locked = source.as_ref().is_some_and(|throttle| throttle.locked(now).is_some());
         if source_is_locked || user.throttle.locked(now).is_some() || token.throttle.locked(now).is_some() {
             return Err(Refused::Quietly("locked"));

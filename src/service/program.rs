@@ -80,6 +80,7 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
         taken.iter().filter(|slot| slot.in_use).map(|slot| slot.slot.to_string()).collect();
     let by = caller.clone();
     let store = app.store.clone();
+    let clock = app.guards.clock.check(&app.store).await;
     // What the caller may start, the server finishes, whatever becomes of the caller's scope.
     let run = Run {
         app: app.whole(),
@@ -94,7 +95,7 @@ pub async fn program(app: &Arc<App>, caller: &Caller, request: ProgramRequest) -
     // From here on it runs by itself: a caller that goes away while the job is saved must not leave one behind that
     // nobody works on.
     app.spawn(async move {
-        let saved = store.write(move |tx| reserve(tx, &by, &device, &info, &request, &taken)).await;
+        let saved = store.write(move |tx| reserve(tx, &by, (&device, &info), &request, &taken, clock)).await;
         match saved {
             Ok(reserved) => {
                 let _ = told.send(Ok(reserved.job));

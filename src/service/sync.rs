@@ -5,11 +5,16 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Kind};
+use super::guards::{self, Guards};
+use super::server_clock;
 use crate::access::Caller;
 use crate::model::id::{TokenId, UserId};
+use crate::otp::resend::{Kept, Mark, Resend};
 use crate::otp::resync::{self as core, ResyncSubject, SyncRejection};
+use crate::otp::server_clock::Check;
 use crate::otp::time::Timestamp;
 use crate::store::hot::{Decision, Keys, Rows};
+use crate::store::resends::Decided;
 use crate::store::{Store, audit};
 
 /// What to sync by what.
@@ -22,43 +27,89 @@ pub struct SyncRequest {
     pub source: Option<String>,
     /// Consecutive passcodes, as typed.
     pub passcodes: Vec<Zeroizing<String>>,
+    /// The name of the request: the same one sent again within a minute gets the same answer.
+    pub request: Option<String>,
 }
+
+const METHOD: &str = "token/syncToken";
 
 /// Syncs a token. With a user, the token must be assigned to that user.
 ///
 /// # Errors
-/// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`].
-pub async fn sync(store: &Store, caller: &Caller, request: SyncRequest) -> Result<(), Error> {
-    let SyncRequest { token, user, source, passcodes } = request;
-    store.decide(Sync { operator: caller.name.clone(), token, user, source, passcodes }).await?
+/// [`Kind::SyncFailed`], [`Kind::Locked`], [`Kind::NoSecret`], [`Kind::AssignmentNotFound`]; [`Kind::ClockSuspect`] for
+/// a token that goes by time, while the server's clock cannot be trusted; [`Kind::RequestReused`] for the name of
+/// another request.
+pub async fn sync(
+    store: &Store,
+    guards: &Guards,
+    caller: &Caller,
+    request: SyncRequest,
+) -> Result<(), Error> {
+    let clock = guards.clock.check(store).await;
+    let SyncRequest { token, user, source, passcodes, request } = request;
+    let mark = request.map(|name| {
+        let ids = [token.0.to_be_bytes(), user.map_or(0, |id| id.0).to_be_bytes()].concat();
+        let content = [METHOD.as_bytes(), &ids, source.as_deref().unwrap_or_default().as_bytes()];
+        let typed: Vec<&str> = passcodes.iter().map(|passcode| passcode.as_str()).collect();
+        guards.mark(caller, &name, &content, &Zeroizing::new(typed.join(",")))
+    });
+    let operator = caller.name.clone();
+    store.decide(Sync { clock, operator, token, user, source, passcodes, mark }).await?
 }
 
 struct Sync {
+    clock: Check,
     operator: String,
     token: TokenId,
     user: Option<UserId>,
     source: Option<String>,
     passcodes: Vec<Zeroizing<String>>,
+    mark: Option<Mark>,
 }
 
 impl Decision for Sync {
     type Reply = Result<(), Error>;
 
     fn keys(&self) -> Keys {
-        Keys { user: self.user, token: Some(self.token), source: self.source.clone() }
+        Keys {
+            user: self.user,
+            token: Some(self.token),
+            source: self.source.clone(),
+            request: self.mark.map(|mark| mark.request),
+        }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
-        let reply = self.sync(rows, now);
+        let kept = self.mark.and_then(|mark| rows.resends.get(&mark.request)?.compare(&mark, now));
+        let reply = match kept {
+            Some(Resend::Same(Decided::Accepted { .. })) => Ok(()),
+            Some(Resend::Same(_)) => Err(mismatch()),
+            Some(Resend::Other) => Err(guards::reused()),
+            None => self.sync(rows, now),
+        };
         let outcome = match &reply {
+            _ if matches!(kept, Some(Resend::Same(_))) => "resent",
             Ok(()) => "synced",
             Err(error) if error.kind == Kind::Locked => "locked",
             Err(error) if error.kind == Kind::SyncFailed => "not_synced",
+            Err(error) if error.kind == Kind::ClockSuspect => "clock_suspect",
+            Err(error) if error.kind == Kind::RequestReused => "request_reused",
             Err(_) => "refused",
         };
+        if let (Some(Mark { request, content }), None) = (self.mark, kept) {
+            let decision = match &reply {
+                Ok(()) => Some(Decided::Accepted { token: self.token, user: self.user }),
+                Err(error) if error.kind == Kind::SyncFailed => Some(Decided::Rejected),
+                // What else went wrong has changed nothing, and may be right the next time.
+                Err(_) => None,
+            };
+            if let Some(decision) = decision {
+                rows.resends.keep(request, Kept { content, at: now, decision });
+            }
+        }
         let entry = audit::Entry {
             operator: self.operator.clone(),
-            action: "token/syncToken",
+            action: METHOD,
             token: Some(self.token),
             user: self.user,
             outcome,
@@ -66,6 +117,11 @@ impl Decision for Sync {
         };
         (reply, entry)
     }
+}
+
+fn mismatch() -> Error {
+    let text = "these passcodes do not follow each other within the sync window of this token";
+    Error::new(Kind::SyncFailed, text)
 }
 
 impl Sync {
@@ -79,6 +135,7 @@ impl Sync {
             credential: token.credential.clone(),
             factor: token.factor,
             throttle: token.throttle,
+            clock_suspect: !self.clock.trusts(now),
             policy: Some(Arc::clone(policies.of(self.token, token.product))),
         };
         let passcodes: Vec<&str> = self.passcodes.iter().map(|passcode| passcode.as_str()).collect();
@@ -95,16 +152,14 @@ impl Sync {
             SyncRejection::WrongCount => {
                 Error::invalid("credential", "must be two or three passcodes, separated by commas")
             }
+            SyncRejection::ClockSuspect => server_clock::suspect(),
             SyncRejection::NoSecret => {
                 Error::new(Kind::NoSecret, "the token has no secret yet: program or import it first")
             }
             SyncRejection::Locked => {
                 Error::new(Kind::Locked, "too many failures: wait until the lock ends, or reset the token")
             }
-            SyncRejection::Mismatch => Error::new(
-                Kind::SyncFailed,
-                "these passcodes do not follow each other within the sync window of this token",
-            ),
+            SyncRejection::Mismatch => mismatch(),
         })
     }
 

@@ -3,6 +3,12 @@
 //!
 //! A PIN that must be changed lets nobody in, and only who has typed it with a right passcode learns so: the passcode
 //! is spent by the answer, and the next one comes with the new PIN, in one call and one commit.
+//!
+//! A request that has a name is decided once, however often it is sent ([`resend`]). A source that tries many users
+//! waits its turn before it comes here, or comes here only for the work of a verify ([`super::spraying`]); what goes by
+//! time is not judged while the server's clock is suspect ([`super::server_clock`]).
+
+mod resend;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,16 +16,25 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::error::Error;
+use super::guards::Guards;
 use super::pin::{self, NewPin};
+use super::spraying::{self, Attempt};
 use crate::access::Caller;
 use crate::metrics::Metrics;
 use crate::model::id::{AssignmentId, TokenId, UserId};
 use crate::model::status::{TokenStatus, UserStatus};
+use crate::otp::credential::Kind as Otp;
+use crate::otp::resend::Mark;
+use crate::otp::server_clock::Check;
+use crate::otp::spraying::Admission;
+use crate::otp::throttle::Throttle;
 use crate::otp::time::Timestamp;
 use crate::otp::verify::{self as core, Candidate, Keys as CoreKeys, Rejection, Subject, Verdict};
-use crate::store::hot::{AssignmentRow, Decision, Keys, Rows};
+use crate::store::hot::{AssignmentRow, Decision, Keys, Rows, TokenRow};
 use crate::store::policies::Policies;
-use crate::store::{Store, StoreError, audit};
+use crate::store::{Store, audit};
+
+const METHOD: &str = "auth/verify";
 
 /// One question.
 pub struct Question {
@@ -35,6 +50,10 @@ pub struct Question {
     pub typed: Zeroizing<String>,
     /// The PIN that is to take the place of the one that was typed, if both were right.
     pub new_pin: Option<NewPin>,
+    /// User and token in the caller's words; needed if they do not exist, or if the request has a name.
+    pub words: String,
+    /// The name of the request: the same one sent again within a minute gets the same answer.
+    pub request: Option<String>,
 }
 
 /// The answer, as far as the caller may know it.
@@ -67,17 +86,42 @@ pub struct Rules {
 /// Asks.
 ///
 /// # Errors
-/// [`StoreError`] if the decision could not be saved: then nothing was decided.
+/// `request.reused` for the name of another request; `unavailable` if the decision could not be saved: then nothing was
+/// decided.
 pub async fn verify(
     store: &Store,
     rules: &Rules,
+    guards: &Guards,
     caller: &Caller,
     question: Question,
-) -> Result<Answer, StoreError> {
+) -> Result<Answer, Error> {
+    let attempt = question.source.as_deref().map(|source| {
+        let user = match (question.user, question.token) {
+            (Some(user), _) if !question.unknown => guards.sprays.user(("user", user.0)),
+            (None, Some(token)) if !question.unknown => guards.sprays.user(("token", token.0)),
+            _ => guards.sprays.user(&question.words),
+        };
+        Attempt { source: spraying::name_of(source), user }
+    });
+    let admission = match &attempt {
+        Some(attempt) => guards.sprays.admit(attempt).await,
+        None => Admission::Free,
+    };
+    // A turn that was waited for says nothing of how quick the server is.
     let asked = Instant::now();
-    let decision = Verify { rules: rules.clone(), operator: caller.name.clone(), question };
-    let (answer, outcome) = store.decide(decision).await?;
+    let decision = Verify {
+        rules: rules.clone(),
+        operator: caller.name.clone(),
+        admission,
+        clock: guards.clock.check(store).await,
+        mark: resend::mark(guards, caller, &question),
+        question,
+    };
+    let (answer, outcome) = store.decide(decision).await??;
     rules.metrics.verified(matches!(answer, Answer::Accepted { .. }), outcome, asked.elapsed());
+    if let (Some(attempt), Some(accepted)) = (&attempt, weight(&answer, outcome)) {
+        guards.sprays.count(store, &caller.name, attempt, accepted).await;
+    }
     Ok(answer)
 }
 
@@ -85,7 +129,13 @@ struct Verify {
     rules: Rules,
     operator: String,
     question: Question,
+    admission: Admission,
+    clock: Check,
+    mark: Option<Mark>,
 }
+
+/// Stands for the source of a request that is not to be judged: the work is that of a locked one.
+const LOCKED: Throttle = Throttle { failures: 0, locked_until: Some(Timestamp::MAX) };
 
 /// Who a candidate of the core stands for.
 #[derive(Clone, Copy)]
@@ -96,14 +146,37 @@ struct Holder {
 
 impl Decision for Verify {
     /// The answer, and the outcome in the audit log.
-    type Reply = (Answer, &'static str);
+    type Reply = Result<(Answer, &'static str), Error>;
 
     fn keys(&self) -> Keys {
         let Question { user, token, source, .. } = &self.question;
-        Keys { user: *user, token: *token, source: source.clone() }
+        let request = self.mark.map(|mark| mark.request);
+        Keys { user: *user, token: *token, source: source.clone(), request }
     }
 
     fn decide(&self, rows: &mut Rows, now: Timestamp) -> (Self::Reply, audit::Entry) {
+        if let Some(again) = self.again(rows, now) {
+            return again;
+        }
+        let (answer, entry) = self.judge(rows, now);
+        self.keep(rows, &answer, now);
+        let outcome = entry.outcome;
+        (Ok((answer, outcome)), entry)
+    }
+}
+
+/// Whether an answer counts as a success or a failure of its source.
+fn weight(answer: &Answer, outcome: &'static str) -> Option<bool> {
+    match (answer, outcome) {
+        // These say nothing of what was typed, or nothing new.
+        (Answer::NewPinRefused(_), _) | (_, "resent" | "slowed" | "clock_suspect" | "repeated") => None,
+        (Answer::Accepted { .. } | Answer::PinChangeDue, _) => Some(true),
+        (Answer::Rejected, _) => Some(false),
+    }
+}
+
+impl Verify {
+    fn judge(&self, rows: &mut Rows, now: Timestamp) -> (Answer, audit::Entry) {
         let (policies, holders) = (rows.policies(), self.holders(rows));
         // Without a named user, the one who has the named token is counted as well.
         let user = self.question.user.or_else(|| holders.first().and_then(|(_, holder)| holder.user));
@@ -115,8 +188,16 @@ impl Decision for Verify {
                 .filter_map(|held| self.candidate(rows, &policies, *held, now))
                 .collect(),
         };
+        let turned_away = self.admission == Admission::TurnedAway;
+        if turned_away {
+            subject.source = Some(LOCKED);
+        }
+        let before = self.admission.is_slowed().then(|| subject.clone());
         let verdict =
             core::verify(&mut subject, &self.question.typed, now, &self.rules.keys, policies.server());
+        if let (Some(before), Verdict::Rejected(_)) = (before, verdict) {
+            uncount(&mut subject, &before);
+        }
         let (answer, held, outcome) = match verdict {
             Verdict::Accepted { candidate, .. } => match holders.get(candidate) {
                 Some(held) => {
@@ -125,26 +206,26 @@ impl Decision for Verify {
                 }
                 None => (Answer::Rejected, None, "rejected"),
             },
+            Verdict::Rejected(_) if turned_away => (Answer::Rejected, holders.first(), "slowed"),
             Verdict::Rejected(rejection) => (Answer::Rejected, holders.first(), outcome_of(&rejection)),
         };
         match answer {
             Answer::NewPinRefused(_) => keep_memories(rows, subject),
+            _ if turned_away => keep_memories(rows, subject),
             _ => put_back(rows, &holders, user, self.question.source.as_ref(), subject),
         }
         let holder = held.map(|held| held.1);
         let entry = audit::Entry {
             operator: self.operator.clone(),
-            action: "auth/verify",
+            action: METHOD,
             token: self.question.token.or(holder.map(|holder| holder.token)),
             user,
             outcome,
             detail: policies.name(),
         };
-        ((answer, outcome), entry)
+        (answer, entry)
     }
-}
 
-impl Verify {
     /// PIN and passcode are right: what there is to do beside spending the passcode.
     fn let_in(
         &self,
@@ -243,8 +324,22 @@ impl Verify {
                 && assigned.is_none_or(|row| row.is_good(now))
                 && user.is_none_or(|row| row.status == UserStatus::Active),
             named: self.question.token.is_some(),
+            clock_suspect: !self.clock.trusts(now) && goes_by_time(token),
             policy: Some(Arc::clone(policies.of(holder.token, token.product))),
         })
+    }
+}
+
+fn goes_by_time(token: &TokenRow) -> bool {
+    let parameters = token.credential.as_ref().map(|credential| credential.parameters);
+    parameters.is_some_and(|parameters| matches!(parameters.kind, Otp::Totp { .. }))
+}
+
+/// What fails from a slowed source counts neither on its user nor on a token: it could lock them all.
+fn uncount(subject: &mut Subject, before: &Subject) {
+    subject.user = before.user;
+    for (candidate, before) in subject.candidates.iter_mut().zip(&before.candidates) {
+        candidate.throttle = before.throttle;
     }
 }
 
@@ -298,6 +393,7 @@ fn outcome_of(rejection: &Rejection) -> &'static str {
         Rejection::WrongPin => "wrong_pin",
         Rejection::WrongPasscode => "wrong_passcode",
         Rejection::OutOfSync => "out_of_sync",
+        Rejection::ClockSuspect => "clock_suspect",
         Rejection::Repeated => "repeated",
     }
 }

@@ -1,5 +1,7 @@
 //! Tokens that stand for a login: of sessions and of OAuth 2.0. Only their SHA-256 is kept.
 
+use std::time::Duration;
+
 use rusqlite::OptionalExtension as _;
 
 use super::hot::one_row;
@@ -7,6 +9,9 @@ use super::operators::{COLUMNS, Operator, WIDTH, read_operator};
 use super::{Reader, StoreError, Tx};
 use crate::model::id::{ClientId, OperatorId};
 use crate::otp::time::Timestamp;
+
+/// How long one is good.
+pub const LIFE: Duration = Duration::from_secs(3600);
 
 /// A token to be, or one that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl Reader<'_> {
                 Ok((read_operator(row)?, bearer))
             })
             .optional()?;
+        let found = found.filter(|(_, bearer)| bearer.expires.ends_after(now, LIFE));
         found.map(|(operator, bearer)| Ok((self.with_scope(operator)?, bearer))).transpose()
     }
 }

@@ -1,11 +1,16 @@
 //! Links by which the secret of a software token can be fetched once. Only the hash of a link is here.
 
+use std::time::Duration;
+
 use rusqlite::OptionalExtension as _;
 
 use super::hot::one_row;
 use super::{StoreError, Tx};
 use crate::model::id::{TokenId, UserId};
 use crate::otp::time::Timestamp;
+
+/// How long a link is good.
+pub const LIFE: Duration = Duration::from_secs(10 * 60);
 
 impl Tx<'_> {
     /// Keeps the hash of a link, and forgets those that are too old.
@@ -48,6 +53,8 @@ impl Tx<'_> {
                 Ok((TokenId(row.get(0)?), user, Timestamp::from_millis(row.get(2)?)))
             })
             .optional()?;
-        Ok(found.filter(|(_, _, expires)| self.now() < *expires).map(|(token, user, _)| (token, user)))
+        Ok(found
+            .filter(|(_, _, expires)| expires.ends_after(self.now(), LIFE))
+            .map(|(token, user, _)| (token, user)))
     }
 }

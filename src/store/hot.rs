@@ -22,6 +22,7 @@ use std::sync::Arc;
 use rusqlite::Row;
 
 use super::policies::Policies;
+use super::resends::Resends;
 use super::sealing::{Place, Vault};
 use super::{StoreError, audit};
 use crate::model::id::{AssignmentId, DomainId, ProductId, RepositoryId, TokenId, UserId};
@@ -61,6 +62,8 @@ pub struct Keys {
     pub token: Option<TokenId>,
     /// The client address that the verifier reports.
     pub source: Option<String>,
+    /// The MAC of caller and name of the request, where it has a name.
+    pub request: Option<[u8; 32]>,
 }
 
 /// A pure change of hot rows.
@@ -164,6 +167,8 @@ pub struct Rows {
     pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
     /// Failures by client address. Absent means none.
     pub sources: BTreeMap<String, Throttle>,
+    /// What is kept for who asks again.
+    pub resends: Resends,
     /// What was typed in the last minute, per assignment (or token without one, as a negative id). Lives in the
     /// writer's memory only.
     pub repeats: HashMap<i64, Repeats>,

@@ -15,7 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::hot::{FACTOR_COLUMNS, one_row, read_factor, read_parameters};
 use super::sealing::{self, MasterKey, Vault};
-use super::{Location, StoreError, Synchronous, audit, policies, preauth, schema};
+use super::{Location, StoreError, Synchronous, audit, policies, preauth, resends, schema};
 use crate::model::id::{ProductId, TokenId};
 use crate::otp::credential::Kind;
 use crate::otp::time::Timestamp;
@@ -183,6 +183,7 @@ fn apply_rules(connection: &Connection, now: Timestamp) -> Result<Changed, Store
     changed.downloads = connection.execute("DELETE FROM downloads", [])? as u64;
     changed.preauth_tokens = preauth::invalidate_all(connection, now, WHY)? as u64;
     connection.execute("UPDATE operators SET generation = generation + 1", [])?;
+    resends::forget(connection)?;
     // What a device got after the backup, nobody knows; and a passcode that proved a job once must not do it again.
     changed.jobs = connection.execute(
         "UPDATE jobs SET state = 'wipe_before_use', error = ?2, updated_ms = ?1

@@ -42,6 +42,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("operator/setPassword", ADMIN), ("operator/disable", ADMIN), ("operator/enable", ADMIN),
     ("operator/delete", ADMIN),
     ("client/create", ADMIN), ("client/search", ADMIN), ("client/delete", ADMIN),
+    ("clock/get", LOOK), ("clock/accept", ADMIN),
     ("group/create", ADMIN), ("group/get", ADMIN), ("group/search", ADMIN),
     ("agent/register", ALL), ("agent/renew", "admin station"), ("agent/get", ADMIN), ("agent/set", ADMIN),
     ("agent/search", ADMIN), ("agent/addOperator", ADMIN), ("agent/removeOperator", ADMIN), ("agent/retire", ADMIN),

@@ -134,7 +134,11 @@ fn a_new_pin_that_is_no_good_spends_nothing_and_counts_nothing() {
         assert_eq!((&*refused.kind, &*refused.message), ("request.invalid", problem));
         assert_eq!(decided(client, "auth/verify", 1)[0].0, "new_pin_refused");
     }
-    assert_eq!(client.ok("auth/verify", with_new_pin(&typed("1234", 0), "4711")), json!({"accepted": true}));
+    set(client, json!({"pinMinLength": 5}));
+    let by_token = json!({"token": token(), "credential": {"otp": typed("1234", 0)}, "newPin": "Alice"});
+    let refused = client.error("auth/verify", by_token);
+    assert_eq!(refused.message, "`newPin`: the PIN must not be the login name", "whoever has the token");
+    assert_eq!(client.ok("auth/verify", with_new_pin(&typed("1234", 0), "47110")), json!({"accepted": true}));
 }
 
 #[test]

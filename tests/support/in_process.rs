@@ -29,20 +29,33 @@ use super::client::{ADMIN, Client, PASSWORD};
 /// How long a device may take to appear or to go.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A clock that stands still until it is moved.
-pub struct ManualClock(AtomicI64);
+/// Clocks that stand still until they are moved.
+pub struct ManualClock {
+    wall_ms: AtomicI64,
+    boot_ms: AtomicI64,
+}
 
 impl ManualClock {
-    /// Moves it on.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a test moves the clock by less than an age");
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.boot_ms.fetch_add(millis, Ordering::SeqCst);
+        self.wall_ms.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock ahead, or back, by so many seconds; no time passes.
+    pub fn set(&self, secs: i64) {
+        self.wall_ms.fetch_add(secs * 1000, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.wall_ms.load(Ordering::SeqCst))
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.boot_ms.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 
@@ -95,7 +108,10 @@ impl InProcess {
     ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let location = Location { data_dir: dir.path().to_owned(), key_file: dir.path().join("master.key") };
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000)));
+        let clock = Arc::new(ManualClock {
+            wall_ms: AtomicI64::new(1_767_225_600_000),
+            boot_ms: AtomicI64::new(1_000_000),
+        });
         // One hash for all: it is slow on purpose.
         let hash = password::hash(PASSWORD.as_bytes());
         Store::create(&location, clock.now(), |tx| {

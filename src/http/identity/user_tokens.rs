@@ -14,7 +14,7 @@ use serde_json::{Value as Json_, json};
 
 use super::super::caller;
 use super::super::openapi::operation::{JSON, Operation, TEXT, text as text_schema};
-use super::super::routes::{self, Route, Verb};
+use super::super::routes::{self, Door, Route, Verb};
 use crate::access::Caller;
 use crate::app::App;
 use crate::model::role::Permission;
@@ -30,7 +30,7 @@ const REALMS: [&str; 4] = ["Internal", "SAML", "OAUTH2", "Crowd"];
 /// The routes, for those who are let in.
 pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let known = middleware::from_fn_with_state(Arc::clone(app), caller::authenticate);
-    routes::router(ROUTES).layer(known)
+    routes::router(Door::Own).layer(known)
 }
 
 macro_rules! route {

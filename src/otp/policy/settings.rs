@@ -197,7 +197,7 @@ settings! {
     "totpSyncWindow" "time steps" Range::Number(1, 1000); number totp_sync_window;
     "TOTP: steps either side of the forecast that a resync searches."
     "autoResync" "" Range::Flag; flag auto_resync;
-    "Whether two right passcodes in a row, the first of them outside of what is accepted, bring a token back. With HOTP each verify then searches the whole sync window."
+    "Whether two right passcodes in a row, the first of them outside of what is accepted, bring a token back. With HOTP each verify then searches the whole sync window: where that must not show by its time whose token has it, say it for the server and not for a product."
     "autoResyncWithin" "seconds" Range::Number(30, 900); seconds auto_resync_within;
     "How long the second of them may take."
     "clockModel" "" Range::Flag; flag clock_model;

@@ -16,6 +16,7 @@ fn subject(parameters: Parameters, next: u64) -> ResyncSubject {
         }),
         factor: FactorState { needs_sync: true, ..FactorState::starting_at(next) },
         throttle: failed,
+        clock_suspect: false,
         policy: None,
     }
 }

@@ -68,6 +68,43 @@ fn a_replayed_passcode_is_rejected_and_not_counted_when_it_comes_at_once() {
 }
 
 #[test]
+fn while_the_clock_is_suspect_time_is_not_judged_and_alone_it_counts_nothing() {
+    let suspect = |mut candidate: Candidate| {
+        candidate.clock_suspect = true;
+        candidate
+    };
+    let step = TimeStep::SECONDS_30.step_at(NOW);
+    let right = code(&totp(0), step);
+    let mut alone = subject(vec![suspect(totp(0))]);
+    let before = alone.clone();
+    for typed in [right.as_str(), "000000"] {
+        assert_eq!(type_in(&mut alone, typed), Verdict::Rejected(Rejection::ClockSuspect));
+        assert_eq!(alone, before);
+    }
+    let mut both = subject(vec![suspect(totp(0)), hotp(0)]);
+    assert_eq!(type_in(&mut both, &right), Verdict::Rejected(Rejection::ClockSuspect));
+    assert_eq!(
+        failures(&both),
+        (Some(1), Some(1), vec![0, 0]),
+        "the counter was guessed at, no token is meant"
+    );
+    assert_eq!(type_in(&mut both, "755224"), Verdict::Accepted { candidate: 1, factor: 0 });
+    let mut locked = subject(vec![suspect(totp(0))]);
+    locked.user = Some(Throttle { failures: 10, locked_until: Some(Timestamp::MAX) });
+    assert_eq!(type_in(&mut locked, &right), Verdict::Rejected(Rejection::Locked));
+}
+
+#[test]
+fn a_lock_made_by_a_clock_that_ran_ahead_ends_within_the_hour() {
+    let mut subject = subject(vec![hotp(0)]);
+    let ahead = NOW.saturating_add(std::time::Duration::from_secs(365 * 86_400));
+    subject.user = Some(Throttle { failures: 10, locked_until: Some(ahead) });
+    assert_eq!(type_in(&mut subject, "755224"), Verdict::Rejected(Rejection::Locked));
+    let later = NOW.saturating_add(std::time::Duration::from_secs(3600));
+    assert_eq!(verify(&mut subject, "755224", later, &keys(), &Policy::default()), ACCEPTED(0));
+}
+
+#[test]
 fn skipped_presses_are_accepted_up_to_the_look_ahead_only() {
     for (pin, look_ahead) in [("1234", 10), ("", 5)] {
         let fresh = if pin.is_empty() { hotp(100) } else { with_pin(hotp(100), pin) };

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::params::{ListOfUser, Verify};
 use super::super::{Context, Reply};
-use super::{check_source, checked};
+use super::{check_source, checked, request_name};
 use crate::model::id::{TokenId, UserId};
 use crate::model::role::Permission;
 use crate::service::error::{Error, Kind};
@@ -14,15 +14,25 @@ use crate::service::verify::{self, Answer, Question};
 use crate::store::objects::{self, Condition, Object, Search};
 
 pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply, Error> {
-    let Verify { user, token, credential, new_pin, source, wanted } = params;
+    let Verify { user, token, credential, new_pin, source, request, wanted } = params;
     if user.is_none() && token.is_none() {
         return Err(Error::invalid("user", "or `token` must be given"));
     }
     check_source(source.as_deref())?;
+    let request = request_name(&cx, request)?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
+    let (has_name, words) = (request.is_some(), (user.clone(), token.clone()));
     let (user, token) = named::find(&cx.app.store, user, token).await?;
+    let words = if has_name || user == Some(None) || token == Some(None) {
+        json!([words.0.map(Json::from), words.1.map(Json::from)]).to_string()
+    } else {
+        String::new()
+    };
     let new_pin = match new_pin {
-        Some(text) => Some(NewPin::of(&cx.app.store, user.flatten().map(UserId), text).await?),
+        Some(text) => {
+            let (user, token) = (user.flatten().map(UserId), token.flatten().map(TokenId));
+            Some(NewPin::of(&cx.app.store, user, token, text).await?)
+        }
         None => None,
     };
     let question = Question {
@@ -32,9 +42,11 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
         token: token.flatten().map(TokenId),
         source,
         typed: credential.otp,
+        words,
+        request,
         new_pin,
     };
-    match verify::verify(&cx.app.store, &cx.app.rules, &cx.caller, question).await? {
+    match verify::verify(&cx.app.store, &cx.app.rules, &cx.app.guards, &cx.caller, question).await? {
         Answer::Rejected => Ok(Reply::Rejected),
         Answer::PinChangeDue => Ok(Reply::PinChangeDue),
         Answer::NewPinRefused(error) => Err(error),

@@ -8,8 +8,8 @@ use super::super::params::{
     TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync, conditions, either,
 };
 use super::super::{Context, Reply};
-use super::check_source;
 use super::directory::{digits_of, hash_function, kind};
+use super::{check_source, request_name};
 use crate::formats::seed::Reading;
 use crate::model::id::{TokenId, UserId};
 use crate::model::status::TokenStatus;
@@ -100,10 +100,11 @@ pub(in crate::rpc) async fn reset(cx: Context, params: TokenReset) -> Result<Rep
 
 pub(in crate::rpc) async fn sync(cx: Context, params: TokenSync) -> Result<Reply, Error> {
     check_source(params.source.as_deref())?;
+    let request = request_name(&cx, params.request)?;
     let (token, user) = both(&cx, params.token, params.user).await?;
     let passcodes = passcodes(&params.credential);
-    let request = SyncRequest { token, user, source: params.source, passcodes };
-    sync::sync(&cx.app.store, &cx.caller, request).await?;
+    let request = SyncRequest { token, user, source: params.source, passcodes, request };
+    sync::sync(&cx.app.store, &cx.app.guards, &cx.caller, request).await?;
     Ok(Reply::Done)
 }
 

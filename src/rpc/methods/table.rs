@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::super::handlers::{
-    agent, assignment, audit, auth, device, directory, job, key, operator, policy, token,
+    agent, assignment, audit, auth, clock, device, directory, job, key, operator, policy, token,
 };
 use super::super::params::*;
 use super::Gives::{Made, Nothing as Empty, Rows, Shown, Verdict};
@@ -20,6 +20,7 @@ use crate::service::error::Kind;
 use crate::service::find::FoundShown;
 use crate::service::key::{KeysShown, RotationShown};
 use crate::service::policy::{PolicyMade, PolicyShown, PolicyVersions};
+use crate::service::server_clock::ServerClockShown;
 use crate::service::shown::{
     AgentCertificateShown, ClientShown, CredentialShown, DevicesShown, GroupShown, JobShown, List,
     PasscodeShown, SlotShown,
@@ -200,7 +201,7 @@ methods! {
     {"token": {"serial": "10000004"}, "attrs": {"counter": 5}} => {}
 
     "token/syncToken", TokenWrite, token::sync, TokenSync => Empty;
-    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked]
+    "Resyncs a token by two or three consecutive passcodes." [TokenNotFound, UserNotFound, DomainNotFound, AssignmentNotFound, NoSecret, SyncFailed, Locked, ClockSuspect, RequestReused]
     {"token": {"serial": "10000005"}, "credential": "359152,969429"} => {}
 
     "token/find", TokenFind, token::find, TokenFind => typed_result::<FoundShown>();
@@ -368,7 +369,7 @@ methods! {
     {"token": {"serial": "10000017"}, "user": {"domain.name": "example.com", "loginName": "jane.doe"}} => {}
 
     "auth/verify", Verify, auth::verify, Verify => Verdict;
-    "Tells whether a passcode (with the PIN) is right, and spends it; can change the PIN as well." [IncorrectCredentials]
+    "Tells whether a passcode (with the PIN) is right, and spends it; can change the PIN as well." [IncorrectCredentials, RequestReused]
     {
         "user": {"domain.name": "example.com", "loginName": "john.smith"},
         "credential": {"otp": "1234755224"},
@@ -416,7 +417,7 @@ methods! {
     "Puts a new secret into a slot and proves it."
     [DeviceNotFound, DeviceGone, DeviceBusy, DeviceLocked, DeviceCodeWrong, DeviceBlocked, DeviceFailed, DeviceTimeout,
      DeviceUnsupported, DeviceFull, ProductNotFound,
-     RepositoryNotFound, TokenNotFound, UserNotFound, DomainNotFound, InUse, SlotInUse]
+     RepositoryNotFound, TokenNotFound, UserNotFound, DomainNotFound, InUse, SlotInUse, ClockSuspect]
     {
         "device": "ykoath:12345678",
         "product": {"manufacturerCode": "YK", "productCode": "HOTP"},
@@ -462,7 +463,7 @@ methods! {
     {"total": 1, "rows": [{"id": "j1", "device": "ykoath:87654321", "token.serial": "87654321"}]}
 
     "job/confirm", DeviceProgram, job::confirm, JobConfirm => typed_result::<JobShown<'_>>();
-    "Proves a job by a passcode that the device showed." [JobNotFound, JobState, NotProven, TokenNotFound]
+    "Proves a job by a passcode that the device showed." [JobNotFound, JobState, NotProven, TokenNotFound, ClockSuspect]
     {"job": "j1", "passcode": "287082"} =>
     {
         "job": "j1", "action": "program", "state": "ready", "step": "ready", "device": "ykoath:87654321",
@@ -554,6 +555,14 @@ methods! {
     "client/delete", OperatorManage, operator::delete_client, ClientOnly => Empty;
     "Removes a client of OAuth 2.0; its tokens end." [ClientNotFound]
     {"client": {"name": "vpn.gateway"}} => {}
+
+    "clock/get", ClockRead, clock::get, Nothing => typed_result::<ServerClockShown>();
+    "Shows the server's clock, and whether it is trusted." []
+    {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
+
+    "clock/accept", ClockAccept, clock::accept, Nothing => typed_result::<ServerClockShown>();
+    "Says that the server's clock is right as it is." []
+    {} => {"time": "2026-01-01T00:00:00Z", "trusted": true, "problem": null, "since": null}
 
     "group/create", OperatorManage, agent::create_group, GroupCreate => typed_result::<GroupShown<'_>>();
     "Makes a group that agents can register in, with an authority of its own." [Exists]

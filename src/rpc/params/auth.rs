@@ -39,6 +39,10 @@ pub(in crate::rpc) struct Verify {
     pub(in crate::rpc) new_pin: Option<SecretText>,
     /// Address of the client that asks, 1 to 64 bytes: its failures count together.
     pub(in crate::rpc) source: Option<String>,
+    /// A name for this request, 1 to 128 printable characters of ASCII: sent again within a minute, with the same
+    /// content, it gets the same answer and spends nothing. The header `Idempotency-Key` says the same.
+    #[serde(rename = "requestId")]
+    pub(in crate::rpc) request: Option<String>,
     #[serde(default, rename = "return")]
     #[schemars(with = "Return")]
     pub(in crate::rpc) wanted: Vec<Json>,

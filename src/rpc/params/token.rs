@@ -232,6 +232,9 @@ pub(in crate::rpc) struct TokenSync {
     pub(in crate::rpc) credential: SecretText,
     /// Address of the client that asks, 1 to 64 bytes: its failures count together.
     pub(in crate::rpc) source: Option<String>,
+    /// A name for this request, as for `auth/verify`.
+    #[serde(rename = "requestId")]
+    pub(in crate::rpc) request: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -8,13 +8,14 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::devices::{DeviceId, DeviceView};
 use crate::model::id::{AssignmentId, JobId, ProductId, TokenId, UserId};
-use crate::otp::credential::{Credential, Parameters};
+use crate::otp::credential::{Credential, Kind as Otp, Parameters};
+use crate::otp::server_clock::Check;
 use crate::service::assign::{Grant, assign_in};
 use crate::service::error::{Error, Kind};
 use crate::service::inventory::Selector;
 use crate::service::job::refuse_busy_slot;
 use crate::service::lifecycle::refuse_retired;
-use crate::service::{create, random, slots};
+use crate::service::{create, random, server_clock, slots};
 use crate::store::jobs::{Action, NewJob, Undo};
 use crate::store::tokens::NewToken;
 use crate::store::{Reader, Tx, objects};
@@ -81,10 +82,10 @@ fn fitting_model(
 pub(super) fn reserve(
     tx: &Tx<'_>,
     caller: &Caller,
-    device: &DeviceView,
-    info: &TokenInfo,
+    (device, info): (&DeviceView, &TokenInfo),
     request: &ProgramRequest,
     taken: &[String],
+    clock: Check,
 ) -> Result<Reserved, Error> {
     let place = device.id.to_string();
     let (token, made) = match &request.target {
@@ -110,6 +111,10 @@ pub(super) fn reserve(
     }
     let product = tx.reader().product_of(token)?;
     let parameters = fitting_model(tx.reader(), &device.id, info, product, request.touch)?;
+    // A device with a clock would get the wrong time, and the proof would spend the wrong steps.
+    if matches!(parameters.kind, Otp::Totp { .. }) && !clock.trusts(tx.now()) {
+        return Err(server_clock::suspect());
+    }
     let home = tx.reader().place_of(token)?;
     let slot = slot_for(tx.reader(), info, request, &parameters, (&place, &serial), home.as_ref(), taken)?;
     let in_slot = slot.to_string();

@@ -66,6 +66,12 @@ impl Run {
                 "the device shows its passcodes to people only: confirm the job with the next one".to_owned();
             return self.end(job, token, JobState::AwaitingPasscode, text).await;
         }
+        if let Err(error) =
+            self.app.guards.clock.refuse_suspect(&self.app.store, credential.parameters.kind).await
+        {
+            let text = format!("{error}: confirm the job with a passcode of the device once it is right");
+            return self.end(job, token, JobState::AwaitingPasscode, text).await;
+        }
         self.move_job(job, JobState::Proving, String::new()).await?;
         let (factor, expected) = self.proof(&credential);
         let digits = Some(credential.parameters.digits.get());

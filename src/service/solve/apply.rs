@@ -57,8 +57,8 @@ pub(super) async fn apply(
             Ok::<_, Error>(changed.len())
         })
         .await?;
-    let request = SyncRequest { token, user: None, source: None, passcodes };
-    sync::sync(&app.store, caller, request).await.map_err(|error| {
+    let request = SyncRequest { token, user: None, source: None, passcodes, request: None };
+    sync::sync(&app.store, &app.guards, caller, request).await.map_err(|error| {
         let text = format!("the token was read anew and still waits for a resync: {}", error.message);
         Error::new(error.kind, text)
     })?;

@@ -228,6 +228,9 @@ impl Memory {
             };
             rows.sources.insert(name.clone(), throttle);
         }
+        if let Some(request) = &keys.request {
+            rows.resends.load(connection, request)?;
+        }
         Ok(rows)
     }
 
@@ -343,6 +346,7 @@ impl Memory {
                 self.cache.assignments.put(id, row);
             }
         }
+        rows.resends.flush(connection, now)?;
         self.repeats = rows.repeats;
         if self.repeats.len() > self.tidy_at {
             self.repeats.retain(|_, memory| !memory.is_stale(now, REPEATS_KEPT));

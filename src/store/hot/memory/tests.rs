@@ -303,7 +303,7 @@ fn a_deleted_row_stays_deleted_whatever_the_log_says_of_it() {
     });
     assert_eq!(bench.after_a_crash().len(), TOKENS as usize - 1);
     bench.commit(true, Pace::Beside(0), |memory, connection, vault| {
-        let keys = Keys { user: Some(UserId(3)), token: Some(TokenId(3)), source: None };
+        let keys = Keys { user: Some(UserId(3)), token: Some(TokenId(3)), ..Keys::default() };
         let seen = |rows: &mut Rows| Ok(rows.users.len() + rows.tokens.len() + rows.assignments.len());
         assert_eq!(memory.decide(connection, vault, &keys, NOW, seen).unwrap(), 0);
     });
