@@ -2,6 +2,7 @@
 //! server answers is what the document says, by the judgement of programs that others wrote.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use firmware_fixtures::attach::VirtualBus;
@@ -75,7 +76,10 @@ fn exactly_what_is_described_is_served() {
                 "{verb} {asked} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\nContent-Length: 0\r\n\r\n"
             );
             connection.send(head).expect("it is sent");
-            let status = connection.answer().status;
+            // No more than the status: some answers are long, or no text.
+            let mut line = String::new();
+            BufReader::new(connection.0).read_line(&mut line).expect("a status line");
+            let status: u16 = line.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
             assert_eq!(status != 405, described, "{verb} {path}: {status}");
         }
     }

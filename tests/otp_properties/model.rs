@@ -135,7 +135,7 @@ impl Token {
             true => self.clock.resync(factor as u64, time_step(step), at, &policy),
             false => self.clock.learn(factor as u64, time_step(step), at, &policy),
         }
-        if !policy.clock_model && !(self.clock.frozen && !resync) {
+        if !policy.clock_model && (resync || !self.clock.frozen) {
             let step = i128::from(step * 1000);
             let offset = factor * step + step / 2 - i128::from(now.max(0));
             assert_eq!(i128::from(self.clock.offset_ms), offset, "the offset of the last success");

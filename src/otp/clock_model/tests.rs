@@ -381,8 +381,9 @@ mod properties {
         for pivot in 0..size {
             for below in pivot + 1..size {
                 let factor = rows[below][pivot] / rows[pivot][pivot];
-                for column in pivot..=size {
-                    rows[below][column] -= factor * rows[pivot][column];
+                let upper = rows[pivot].clone();
+                for (value, above) in rows[below].iter_mut().zip(&upper).skip(pivot) {
+                    *value -= factor * above;
                 }
             }
         }
