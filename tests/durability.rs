@@ -137,7 +137,7 @@ fn init_has_keys_and_database_on_the_disk_before_it_says_so() {
 
     let trace = Trace::parse(&fs::read_to_string(&path).expect("a trace"));
     let said = trace.first_write_to_stdout().expect("it says what it made");
-    for (file, unfinished) in [("keys/master.key", "keys/master.new"), ("fobd.db", "fobd.new")] {
+    for (file, unfinished) in [("keys/master.key", "keys/master.key.new"), ("fobd.db", "fobd.new")] {
         let (file, unfinished) = (data.join(file), data.join(unfinished));
         let written = trace.last_write_to(&unfinished).expect("it is written");
         let synced = trace.sync_after(&unfinished, written).expect("it is synced after its last write");

@@ -153,6 +153,12 @@ fn rows_of_a_file_without_hashes_get_them_when_it_is_opened() {
         log.database().execute_batch(&format!("ALTER TABLE token_states DROP COLUMN {}", column.unwrap())).unwrap();
     }
     log.database().execute_batch("DROP TABLE policies").unwrap();
+    log.database()
+        .execute_batch(
+            "DROP TABLE agent_repositories; DROP TABLE agent_operators; DROP TABLE agent_certificates;
+             DROP TABLE agents; DROP TABLE preauth_tokens; DROP TABLE agent_groups; DROP INDEX bearers_by_agent;",
+        )
+        .unwrap();
     log.database().execute_batch("DROP TABLE server_clock; DROP TABLE resends").unwrap();
     log.database()
         .execute_batch(
