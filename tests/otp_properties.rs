@@ -403,8 +403,15 @@ impl Both {
             candidate.named = named == Some(index);
             candidate.repeats = self.repeats[who.user][index].clone();
         }
-        let before = self.subject.clone();
+        let mut before = self.subject.clone();
         let now = Timestamp::from_millis(self.now);
+        // The one change that is made while locked: a lock of a clock that ran ahead becomes shorter.
+        for throttle in [&mut before.user, &mut before.source].into_iter().flatten() {
+            throttle.shorten(now, &self.policy);
+        }
+        for candidate in &mut before.candidates {
+            candidate.throttle.shorten(now, candidate.policy.as_deref().unwrap_or(&self.policy));
+        }
         let verdict = verify(&mut self.subject, &text, now, &self.keys, &self.policy);
         let answer = self.world.verify(who, &text, named, self.now, &self.policy);
         assert_eq!(verdict, translated(&answer), "typed {text}");
@@ -446,7 +453,14 @@ impl Both {
             clock_suspect: false,
             policy: candidate.policy.clone(),
         };
-        let (before, whole) = (subject.clone(), self.subject.clone());
+        let (mut before, whole) = (subject.clone(), self.subject.clone());
+        if before.credential.is_some() {
+            let now = Timestamp::from_millis(self.now);
+            for throttle in [&mut before.user, &mut before.source].into_iter().flatten() {
+                throttle.shorten(now, &self.policy);
+            }
+            before.throttle.shorten(now, before.policy.as_deref().unwrap_or(&self.policy));
+        }
         let texts_borrowed: Vec<_> = texts.iter().map(String::as_str).collect();
         let result = resync(&mut subject, &texts_borrowed, Timestamp::from_millis(self.now), &self.policy);
         let answer = self.world.sync(who, index, &texts, self.now, &self.policy);

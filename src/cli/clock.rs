@@ -23,10 +23,17 @@ const TOKENS: &[Column] = &[column("SERIAL", "serial"), column("PPM", "ratePpm")
 #[command(
     after_help = "Examples:\n  fobd token set-clock 10000042 --offset -75 --rate 12.5\n  fobd token set-clock 10000042 --freeze\n  fobd token set-clock 10000042 --forget"
 )]
-#[group(required = true, multiple = true, args = ["offset", "rate", "freeze", "thaw", "forget"])]
 pub struct SetClockArgs {
     /// Its serial.
     serial: String,
+    #[command(flatten)]
+    change: ClockChange,
+}
+
+/// What is to be another way: one of these at least.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct ClockChange {
     /// How far it is ahead of the server now, in seconds.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     offset: Option<f64>,
@@ -46,11 +53,12 @@ pub struct SetClockArgs {
 
 impl SetClockArgs {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<Outcome, CliError> {
+        let ClockChange { offset, rate, freeze, thaw, forget } = self.change;
         let mut attrs = Map::new();
-        put(&mut attrs, "reset", self.forget.then_some(true));
-        put(&mut attrs, "offsetSeconds", self.offset);
-        put(&mut attrs, "ratePpm", self.rate);
-        put(&mut attrs, "frozen", (self.freeze || self.thaw).then_some(self.freeze));
+        put(&mut attrs, "reset", forget.then_some(true));
+        put(&mut attrs, "offsetSeconds", offset);
+        put(&mut attrs, "ratePpm", rate);
+        put(&mut attrs, "frozen", (freeze || thaw).then_some(freeze));
         let params = json!({ "token": selector::token(&self.serial), "attrs": attrs });
         let result = session.call("token/setClock", &params)?;
         Ok(session.show(&result, |_| format!("the clock of token {} is set\n", self.serial)))

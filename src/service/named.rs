@@ -18,8 +18,8 @@ pub type Named = Option<Option<i64>>;
 /// `selector.ambiguous`, `attribute.unknown` or `request.invalid`.
 pub async fn find(
     store: &Store,
-    user: Option<Selector>,
-    token: Option<Selector>,
+    user: Option<&Selector>,
+    token: Option<&Selector>,
 ) -> Result<(Named, Named), Error> {
     let user = Asked::recall(store, &USER, user);
     let token = Asked::recall(store, &TOKEN, token);
@@ -43,12 +43,14 @@ enum Asked {
 }
 
 impl Asked {
-    fn recall(store: &Store, object: &'static Object, selector: Option<Selector>) -> Self {
+    fn recall(store: &Store, object: &'static Object, selector: Option<&Selector>) -> Self {
         let Some(selector) = selector else { return Self::Known(None) };
-        let Some(name) = unique_name(object, &selector) else { return Self::Open(selector, None) };
+        let Some(name) = unique_name(object, selector) else {
+            return Self::Open(selector.clone(), None);
+        };
         match store.recall(object, &name) {
             Ok(id) => Self::Known(Some(Some(id))),
-            Err(moment) => Self::Open(selector, Some((name, moment))),
+            Err(moment) => Self::Open(selector.clone(), Some((name, moment))),
         }
     }
 

@@ -261,9 +261,13 @@ mod tests {
         "audit_nodes.public_key",
         "bearers.token_hash",
         "clients.secret_hash",
+        "decision_log.changes",
+        "decision_log.digest",
         "downloads.link_hash",
         "meta.value",
         "preauth_tokens.token_hash",
+        "resends.content",
+        "resends.request",
         "user_tokens.pass_hash",
     ];
 

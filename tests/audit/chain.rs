@@ -152,14 +152,13 @@ fn rows_of_a_file_without_hashes_get_them_when_it_is_opened() {
     {
         log.database().execute_batch(&format!("ALTER TABLE token_states DROP COLUMN {}", column.unwrap())).unwrap();
     }
-    log.database().execute_batch("DROP TABLE policies").unwrap();
     log.database()
         .execute_batch(
-            "DROP TABLE agent_repositories; DROP TABLE agent_operators; DROP TABLE agent_certificates;
-             DROP TABLE agents; DROP TABLE preauth_tokens; DROP TABLE agent_groups; DROP INDEX bearers_by_agent;",
+            "DROP TABLE policies; DROP TABLE server_clock; DROP TABLE resends; DROP INDEX bearers_by_agent;
+             DROP TABLE agent_repositories; DROP TABLE agent_operators; DROP TABLE agent_certificates;
+             DROP TABLE agents; DROP TABLE preauth_tokens; DROP TABLE agent_groups;",
         )
         .unwrap();
-    log.database().execute_batch("DROP TABLE server_clock; DROP TABLE resends").unwrap();
     log.database()
         .execute_batch(
             "DROP TABLE audit_index; DROP TABLE audit_progress; DROP TABLE audit_heads; DROP TABLE audit_cuts;

@@ -30,6 +30,14 @@ impl Count {
         matches!(self.until, Some(until) if until > now || until == i64::MAX)
     }
 
+    /// A lock that is longer than any lock was made while the clock was ahead: it ends as the longest one would.
+    fn shorten(&mut self, now: i64, policy: &Policy) {
+        let longest = now + policy.longest_lock.as_millis() as i64;
+        if matches!(self.until, Some(until) if until > longest && until != i64::MAX) {
+            self.until = Some(longest);
+        }
+    }
+
     /// `for_good`: whether it is a thing that can be locked for good.
     fn failed(&mut self, now: i64, policy: &Policy, for_good: bool) {
         self.failures += 1;
@@ -233,6 +241,11 @@ impl World {
         now: i64,
         policy: &Policy,
     ) -> Answer {
+        self.shorten_locks(who, now, policy);
+        for token in &mut self.tokens {
+            let own = token.rules(policy).clone();
+            token.count.shorten(now, &own);
+        }
         if self.is_locked(who, now) {
             return Answer::Locked;
         }
@@ -310,6 +323,12 @@ impl World {
         }
     }
 
+    fn shorten_locks(&mut self, who: Who, now: i64, server: &Policy) {
+        for count in [&mut self.users[who.user], &mut self.sources[who.source]].into_iter().flatten() {
+            count.shorten(now, server);
+        }
+    }
+
     fn is_locked(&self, who: Who, now: i64) -> bool {
         [&self.users[who.user], &self.sources[who.source]]
             .into_iter()
@@ -368,11 +387,14 @@ impl World {
         now: i64,
         server: &Policy,
     ) -> SyncAnswer {
-        let token = &self.tokens[index];
-        let policy = token.rules(server);
-        if token.secret.is_none() {
+        if self.tokens[index].secret.is_none() {
             return SyncAnswer::NoSecret;
         }
+        self.shorten_locks(who, now, server);
+        let own = self.tokens[index].rules(server).clone();
+        self.tokens[index].count.shorten(now, &own);
+        let token = &self.tokens[index];
+        let policy = token.rules(server);
         if self.is_locked(who, now) || token.count.locked(now) {
             return SyncAnswer::Locked;
         }

@@ -21,13 +21,14 @@ pub(in crate::rpc) async fn verify(cx: Context, params: Verify) -> Result<Reply,
     check_source(source.as_deref())?;
     let request = request_name(&cx, request)?;
     let wanted = permitted(&cx, &objects::TOKEN, wanted).await?;
-    let (has_name, words) = (request.is_some(), (user.clone(), token.clone()));
-    let (user, token) = named::find(&cx.app.store, user, token).await?;
-    let words = if has_name || user == Some(None) || token == Some(None) {
-        json!([words.0.map(Json::from), words.1.map(Json::from)]).to_string()
-    } else {
-        String::new()
+    let (found_user, found_token) = named::find(&cx.app.store, user.as_ref(), token.as_ref()).await?;
+    // What the request is about, where that is more than the rows: it has a name, or names somebody who is not there.
+    let in_words = request.is_some() || found_user == Some(None) || found_token == Some(None);
+    let words = match in_words {
+        true => json!([user.map(Json::from), token.map(Json::from)]).to_string(),
+        false => String::new(),
     };
+    let (user, token) = (found_user, found_token);
     let new_pin = match new_pin {
         Some(text) => {
             let (user, token) = (user.flatten().map(UserId), token.flatten().map(TokenId));
