@@ -72,9 +72,8 @@ impl Questions {
     fn ask_all(mut self) -> [[Vec<f64>; 2]; 5] {
         let mut times: [[Vec<f64>; 2]; 5] = Default::default();
         for round in 0..2 * TIMES {
-            for (kind, of_kind) in times.iter_mut().enumerate() {
-                let took = self.refused(kind);
-                of_kind[round as usize % 2].push(took);
+            for (kind, twice) in times.iter_mut().enumerate() {
+                twice[round as usize % 2].push(self.refused(kind));
             }
         }
         times

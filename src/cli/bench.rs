@@ -43,8 +43,8 @@ struct VerifyBench {
     /// Connections that ask at the same time, each for its own users
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
-    /// How long to measure
-    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    /// How long to measure; for less than the time that a password is remembered
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u16).range(1..=240))]
     seconds: u16,
     /// Tokens in the database, each with a user; asked for at random
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=5_000_000))]

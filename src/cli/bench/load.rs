@@ -66,7 +66,7 @@ impl Load {
     /// Connects as an operator, by name and password.
     ///
     /// # Errors
-    /// If the server is not there.
+    /// If the server is not there, or does not let the operator in.
     pub fn connect(
         address: &str,
         (operator, password): (&str, &str),
@@ -80,7 +80,7 @@ impl Load {
         let runtimes = (0..THREADS.min(usize::try_from(connections).unwrap_or(1)))
             .map(|_| tokio::runtime::Builder::new_current_thread().enable_io().build())
             .collect::<io::Result<Vec<_>>>()?;
-        let workers = (0..connections)
+        let mut workers = (0..connections)
             .map(|number| {
                 let runtime = runtimes.get(number as usize % runtimes.len()).ok_or(io::ErrorKind::Other)?;
                 let stream = runtime.block_on(TcpStream::connect(address))?;
@@ -97,6 +97,11 @@ impl Load {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        // The server knows the password again after this one. If all of them came with it at once, it would let only
+        // some of them queue for argon2.
+        if let (Some(runtime), Some(first)) = (runtimes.first(), workers.first_mut()) {
+            runtime.block_on(first.verify())?;
+        }
         Ok(Self { workers, runtimes })
     }
 
