@@ -15,8 +15,9 @@ use crate::service::error::Error;
 const PIECE: Duration = Duration::from_millis(4);
 /// How long new rows wait: there will be more.
 const REST: Duration = Duration::from_secs(1);
-/// Rows that the index may be behind a busy writer.
-const MOST_BEHIND: i64 = 20_000;
+/// Rows that the index may be behind a busy writer. To index one costs more than the verify that wrote it, and a search
+/// looks through so many in a fraction of a second.
+const MOST_BEHIND: i64 = 200_000;
 
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
