@@ -23,6 +23,8 @@ use crate::otp::time::Timestamp;
 use crate::service::error::Error;
 use crate::store::objects;
 
+/// How long nobody looks for heads after somebody did.
+const REST: Duration = Duration::from_millis(100);
 /// Rows read at once.
 const PAGE: i64 = 500;
 /// How long to wait before a new try; doubled with each failure up to the other.
@@ -58,6 +60,8 @@ pub async fn tell_heads(app: Arc<App>, file: Option<PathBuf>, mut stopping: watc
         if stop {
             return;
         }
+        // Rows come with every commit, heads hardly ever: a look for each would take readers from those who wait.
+        let _ = tokio::time::timeout(REST, stopping.wait_for(|stop| *stop)).await;
     }
 }
 
