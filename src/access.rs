@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod credentials;
 pub mod login;
 pub mod password;
+mod turns;
 
 use std::net::IpAddr;
 

@@ -22,6 +22,7 @@ use super::attempts::{Attempts, Who};
 use super::certificates;
 use super::credentials::{Credentials, Presented};
 use super::password::{Passwords, TooMany};
+use super::turns::Turns;
 use super::{Caller, Way};
 use crate::model::id::OperatorId;
 use crate::otp::policy::Policy;
@@ -56,6 +57,8 @@ pub struct Logins {
     attempts: Attempts,
     key: Zeroizing<[u8; 32]>,
     remembered: Mutex<HashMap<[u8; 32], Remembered>>,
+    /// Of passwords that are being looked at.
+    turns: Turns,
     /// Of the operators that were changed since the start: logins of an earlier generation are forgotten.
     generations: Mutex<HashMap<OperatorId, i64>>,
 }
@@ -80,6 +83,7 @@ impl Logins {
             attempts: Attempts::default(),
             key: Zeroizing::new(random),
             remembered: Mutex::default(),
+            turns: Turns::default(),
             generations: Mutex::default(),
         }
     }
@@ -121,6 +125,11 @@ impl Logins {
         now: Timestamp,
     ) -> Result<Caller, Refused> {
         let mac = self.mac(&credentials);
+        if let Some(caller) = self.recall(&mac, now) {
+            return Ok(caller);
+        }
+        // Who comes with the same password at the same time is known by what this one finds out.
+        let _turn = self.turns.take(mac).await;
         if let Some(caller) = self.recall(&mac, now) {
             return Ok(caller);
         }

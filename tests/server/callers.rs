@@ -135,3 +135,15 @@ fn a_page_of_another_site_is_refused_whoever_is_logged_in() {
         }
     }
 }
+
+#[test]
+fn many_who_send_one_password_at_once_wait_for_one_look_at_it() {
+    let server = server();
+    // Nothing is remembered any more, as every five minutes.
+    server.clock.advance(Duration::from_secs(6 * 60));
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..64).map(|_| scope.spawn(|| status_as(&server, ADMIN, PASSWORD))).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200; 64]);
+}
