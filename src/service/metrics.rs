@@ -64,6 +64,7 @@ pub async fn text(app: &App, caller: &Caller) -> Result<String, Error> {
     registry.register("fobd_writable", "Whether the last change reached the disk", ConstGauge::new(healthy));
     let newest = u64::try_from(*app.store.watch_audit().borrow()).unwrap_or_default();
     registry.register("fobd_audit_rows", "Rows of the audit log ever written", ConstCounter::new(newest));
+    watch_guards(app, &mut registry).await;
     count_devices(app, &mut registry);
     let figures: Result<Figures, StoreError> = app.store.read(|reader| reader.figures()).await;
     let readable = i64::from(figures.is_ok());
@@ -77,6 +78,27 @@ pub async fn text(app: &App, caller: &Caller) -> Result<String, Error> {
         Err(error) => tracing::warn!(%error, "the metrics lack what is in the database"),
     }
     Ok(app.metrics.text(&registry))
+}
+
+/// What keeps guessers and wrong clocks out.
+async fn watch_guards(app: &App, registry: &mut Registry) {
+    let (guards, trusted) = (&app.guards, app.guards.clock.problem(&app.store).await.is_none());
+    registry.register(
+        "fobd_clock_trusted",
+        "Whether the server's clock is trusted",
+        ConstGauge::new(i64::from(trusted)),
+    );
+    let slowed = i64::try_from(guards.sprays.slowed()).unwrap_or(i64::MAX);
+    registry.register(
+        "fobd_sources_slowed",
+        "Addresses that try many users and are slowed",
+        ConstGauge::new(slowed),
+    );
+    registry.register(
+        "fobd_spraying_alarms",
+        "Alarms of addresses that try many users",
+        ConstCounter::new(guards.sprays.alarms()),
+    );
 }
 
 fn count_devices(app: &App, registry: &mut Registry) {
