@@ -70,8 +70,10 @@ impl Token {
         json!({"domain": {"name": "acme"}, "loginName": format!("owner{}", self.number)})
     }
 
+    /// Ten digits: of six, one in some thousands is by chance that of another counter in the window, which would look
+    /// like a passcode that was accepted again.
     fn question(&self, counter: u64) -> Json {
-        let passcode = passcode(self.secret().as_bytes(), Algorithm::Sha1, 6, counter);
+        let passcode = passcode(self.secret().as_bytes(), Algorithm::Sha1, 10, counter);
         match self.pin() {
             Some(pin) => {
                 json!({"user": self.user(), "credential": {"otp": format!("{pin}{passcode}")}})
@@ -234,7 +236,7 @@ fn prepare(client: &Client) -> History {
     let tokens = (0..TOKENS).map(|number| Token { number, next: 0, accepted: Vec::new(), unanswered: None });
     let tokens: Vec<Token> = tokens.collect();
     let hex = |secret: String| secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let rows = tokens.iter().map(|token| format!("{},{}\n", token.serial(), hex(token.secret())));
+    let rows = tokens.iter().map(|token| format!("{},{},hotp,10\n", token.serial(), hex(token.secret())));
     import_hotp(client, &rows.collect::<String>());
     for token in &tokens {
         let Some(pin) = token.pin() else { continue };
