@@ -14,6 +14,7 @@ pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod devices;
+mod files;
 pub mod formats;
 pub mod http;
 pub mod metrics;

@@ -56,6 +56,7 @@ pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
 use self::writer::Writer;
 use crate::audit::SignedHead;
+use crate::files;
 use crate::metrics::Commits;
 use crate::model::id::JobId;
 use crate::model::scope::{self, Scope};
@@ -276,7 +277,7 @@ impl Store {
         transaction.commit()?;
         connection.close().map_err(|(_, error)| error)?;
         std::fs::rename(&unfinished, &path).map_err(at)?;
-        sealing::sync_directory_of(&path).map_err(at)
+        files::sync_directory_of(&path).map_err(at)
     }
 
     /// Opens the store of a data directory.

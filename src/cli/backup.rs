@@ -12,10 +12,10 @@ use super::error::{CliError, Outcome};
 use super::output::printable;
 use super::session::Session;
 use crate::audit::hex;
+use crate::files::sync_directory_of;
 use crate::store::StoreError;
 use crate::store::backup::{About, check, digest};
 use crate::store::objects::iso;
-use crate::store::sealing::sync_directory_of;
 
 /// `fobd backup`.
 #[derive(Clone, Debug, clap::Args)]

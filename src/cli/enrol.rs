@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair};
@@ -18,6 +18,7 @@ use super::ask;
 use super::error::{CliError, Outcome};
 use super::output::printable;
 use super::pinned::{self, Fingerprint, Identity};
+use crate::files::write_private;
 use crate::model::x500::X500Name;
 
 const KEY: &str = "key.pem";
@@ -161,16 +162,6 @@ fn tell(out: &mut dyn Write, as_json: bool, result: &Value, done: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes a file that only its owner reads, whole or not at all.
 fn write_file(path: &Path, content: &[u8]) -> Result<(), CliError> {
-    let unfinished = path.with_extension("unfinished");
-    let write = || {
-        let mut file = fs::OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        crate::store::sealing::sync_directory_of(path)
-    };
-    write().map_err(|source| CliError::Write { path: path.to_owned(), source })
+    write_private(path, content).map_err(|source| CliError::Write { path: path.to_owned(), source })
 }

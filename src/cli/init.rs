@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 
 use super::system_clock::SystemClock;
 use crate::access::password;
+use crate::files::{directory_of, sync_directory_of};
 use crate::model::role::Role;
 use crate::otp::time::Clock as _;
 use crate::service::random;
 use crate::store::catalogue::DEFAULT_REPOSITORY;
-use crate::store::sealing::{directory_of, sync_directory_of};
 use crate::store::{Location, Store, StoreError, audit};
 
 /// Makes a data directory with a new database, its keys, and the first admin.

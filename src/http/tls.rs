@@ -6,9 +6,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -26,6 +25,8 @@ use rustls::{
 };
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsAcceptor;
+
+use crate::files;
 
 /// Years that a certificate made here is good for.
 const YEARS: i32 = 10;
@@ -102,22 +103,11 @@ pub fn make_unless_there(
     Ok(true)
 }
 
-/// Writes a file that only its owner reads, whole or not at all.
+/// Writes a file that only its owner reads, in a directory that may not be there yet.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), TlsError> {
-    let failed = |source| TlsError::File { path: path.to_owned(), source };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
-    let unfinished = path.with_extension("unfinished");
-    let write = || {
-        let mut file = fs::OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
-    };
-    write().map_err(failed)
+    fs::create_dir_all(files::directory_of(path))
+        .and_then(|()| files::write_private(path, content))
+        .map_err(|source| TlsError::File { path: path.to_owned(), source })
 }
 
 /// The names that clients of this machine may use: this host's, the loopback's, and the address it listens on.

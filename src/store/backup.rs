@@ -84,7 +84,7 @@ fn needed(database: &Path) -> std::io::Result<u64> {
 }
 
 fn room_beside(database: &Path) -> std::io::Result<u64> {
-    let disk = nix::sys::statvfs::statvfs(sealing::directory_of(database))?;
+    let disk = nix::sys::statvfs::statvfs(crate::files::directory_of(database))?;
     Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 

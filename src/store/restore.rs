@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::hot::{FACTOR_COLUMNS, one_row, read_factor, read_parameters};
-use super::sealing::{self, MasterKey, Vault};
+use super::sealing::{MasterKey, Vault};
 use super::{Location, StoreError, Synchronous, audit, policies, preauth, resends, schema};
+use crate::files;
 use crate::model::id::{ProductId, TokenId};
 use crate::otp::credential::Kind;
 use crate::otp::time::Timestamp;
@@ -133,9 +134,9 @@ impl Restoring {
                 fs::rename(&from, &to).map_err(at)?;
             }
         }
-        let placed = sealing::sync_directory_of(&database)
+        let placed = files::sync_directory_of(&database)
             .and_then(|()| fs::rename(&self.path, &database))
-            .and_then(|()| sealing::sync_directory_of(&database));
+            .and_then(|()| files::sync_directory_of(&database));
         placed.map_err(at)?;
         Ok(replaced.then_some(kept))
     }

@@ -18,8 +18,6 @@
 mod master;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use aes_gcm::aead::{Aead as _, Payload};
@@ -354,16 +352,6 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(&mut *bytes).map_err(KeyError::Random)?;
     Ok(bytes)
-}
-
-/// Makes the name of a new file or directory durable: the directory it is in has to reach the disk as well.
-pub(crate) fn sync_directory_of(path: &Path) -> std::io::Result<()> {
-    fs::File::open(directory_of(path))?.sync_all()
-}
-
-/// The directory that a path is in; a bare name is in the current one.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{KeyBytes, random, sync_directory_of};
+use super::{KeyBytes, random};
+use crate::files::sync_directory_of;
 
 /// Why a master key cannot be used.
 #[derive(Debug, thiserror::Error)]
