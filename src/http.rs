@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod body;
 mod caller;
 mod events;
 mod identity;
@@ -19,19 +20,14 @@ mod strangers;
 pub mod tls;
 mod token_api;
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{HttpBody as _, to_bytes};
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_LENGTH;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router, middleware};
-use tokio::time::timeout;
+use tower_service::Service as _;
 
 pub use self::listener::{ListenError, Listener, Protection};
 use self::observe::Observer;
@@ -40,58 +36,77 @@ pub use self::serve::{Limits, serve};
 use crate::app::App;
 use crate::service::error::{Error, Kind};
 
-/// Largest body of a request.
-const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// How long a body may take.
-const BODY: Duration = Duration::from_secs(60);
-/// Largest body that is taken in order to be refused.
-const MOST_DISCARDED_BYTES: u64 = 128 * 1024 * 1024;
+/// What answers requests.
+struct Surface {
+    app: Arc<App>,
+    observer: Observer,
+    routes: Router,
+}
+
+impl Surface {
+    fn new(app: Arc<App>) -> Self {
+        let observer = Observer::new(Arc::clone(&app.metrics), app.started);
+        let routes = router(Arc::clone(&app), observer.clone());
+        Self { app, observer, routes }
+    }
+
+    /// Answers a request.
+    ///
+    /// Nearly all of them are calls of one path, by the ten thousand a second. These do not go through the router, where
+    /// each layer boxes request and answer once more: its steps are the same, in the same order.
+    async fn answer(&self, request: Request) -> Response {
+        if request.uri().path() == token_api::RPC && request.method() == Method::POST {
+            let answer = async |request| self.call(request).await.unwrap_or_else(|refusal| refusal);
+            return self.observer.follow(token_api::RPC, request, answer).await;
+        }
+        match self.routes.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Calls methods by JSON-RPC.
+    async fn call(&self, request: Request) -> Result<Response, Response> {
+        caller::refuse_other_sites(&request)?;
+        let (caller, request) = caller::identify(&self.app, request).await?;
+        let (head, body) = request.into_parts();
+        let body = body::read(&head.headers, body, body::LARGE).await?;
+        Ok(token_api::call(&self.app, caller, &head.headers, &body).await)
+    }
+}
 
 /// All routes.
-pub fn router(app: Arc<App>) -> Router {
-    let api = routes::router(Door::Login)
-        .layer(middleware::from_fn(take_whole_body))
-        .layer(middleware::from_fn(refuse_large_bodies))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), caller::authenticate))
-        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES));
-    let observer = Observer::new(Arc::clone(&app.metrics), app.started);
+fn router(app: Arc<App>, observer: Observer) -> Router {
+    let api = routes::router(Door::Login).layer(middleware::from_fn_with_state(Arc::clone(&app), admit));
     Router::new()
         .merge(api)
         .merge(identity::routes(&app))
         .merge(preauth::router(&app))
         .merge(routes::router(Door::Open))
-        .layer(middleware::from_fn(caller::refuse_other_sites))
-        .layer(middleware::from_fn_with_state(observer, observe::follow))
+        .layer(middleware::from_fn_with_state(observer, observe))
         .with_state(app)
 }
 
-/// Refuses a body that says that it is too large. Many clients listen only once all is sent, so that a body of
-/// moderate size is thrown away first; a larger one breaks their connection.
-async fn refuse_large_bodies(request: Request, next: Next) -> Response {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let Some(length) = length.filter(|length: &u64| *length > MOST_BODY_BYTES as u64) else {
-        return next.run(request).await;
+/// Follows every request; those that other web sites make go no further.
+async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.and_then(|path| openapi::template(path.as_str())).unwrap_or("none");
+    let answer = async |request| match caller::refuse_other_sites(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal,
     };
-    if length <= MOST_DISCARDED_BYTES {
-        let mut body = request.into_body();
-        let discard =
-            async { while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {} };
-        let _ = timeout(BODY, discard).await;
-    }
-    (StatusCode::PAYLOAD_TOO_LARGE, "a body may hold at most 16 MiB\n").into_response()
+    observer.follow(route, request, answer).await
 }
 
-/// Waits for the whole body before a handler runs, and not for ever.
-async fn take_whole_body(request: Request, next: Next) -> Response {
-    take_body(request, next, MOST_BODY_BYTES, "a body may hold at most 16 MiB\n").await
-}
-
-async fn take_body(request: Request, next: Next, most: usize, too_large: &'static str) -> Response {
-    let (parts, body) = request.into_parts();
-    match timeout(BODY, to_bytes(body, most)).await {
-        Ok(Ok(body)) => next.run(Request::from_parts(parts, body.into())).await,
-        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, too_large).into_response(),
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response(),
+/// Lets known callers through, with all that they sent.
+async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let admitted = match caller::known(&app, request).await {
+        Ok(request) => body::whole(request, body::LARGE).await,
+        Err(refusal) => Err(refusal),
+    };
+    match admitted {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => refusal,
     }
 }
 

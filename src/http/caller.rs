@@ -70,25 +70,33 @@ impl Shown {
     }
 }
 
-/// Lets only known callers through, and tells the handler who it is. Somebody who shows nothing may do what needs no
-/// login.
-pub(super) async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Who sends a request, or why it is refused. Somebody who shows nothing may ask for what needs no login.
+pub(super) async fn identify(app: &App, request: Request) -> Result<(Caller, Request), Response> {
     let shown = Shown::of(&request);
     let address = shown.address();
-    match shown.who(&app).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    match shown.who(app).await {
+        Ok(caller) => Ok((caller, request)),
+        Err(Unknown::Nothing) => {
+            let request = strangers::asks_for_what_is_for_anybody(request).await.ok_or_else(denied)?;
+            Ok((Caller::stranger(address), request))
         }
-        Err(Unknown::Nothing) => match strangers::asks_for_what_is_for_anybody(request).await {
-            Some(mut request) => {
-                request.extensions_mut().insert(Caller::stranger(address));
-                next.run(request).await
-            }
-            None => denied(),
-        },
-        Err(Unknown::Wrong) => denied(),
-        Err(Unknown::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Err(Unknown::Wrong) => Err(denied()),
+        Err(Unknown::Unavailable) => Err(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+    }
+}
+
+/// The request with its caller.
+pub(super) async fn known(app: &App, request: Request) -> Result<Request, Response> {
+    let (caller, mut request) = identify(app, request).await?;
+    request.extensions_mut().insert(caller);
+    Ok(request)
+}
+
+/// Lets only known callers through.
+pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match known(&app, request).await {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => refusal,
     }
 }
 
@@ -98,11 +106,11 @@ pub(super) fn denied() -> Response {
 }
 
 /// A browser says where a request comes from; what comes from another site is refused.
-pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
-    if is_from_another_site(request.headers()) {
-        return StatusCode::FORBIDDEN.into_response();
+pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Response> {
+    match is_from_another_site(request.headers()) {
+        true => Err(StatusCode::FORBIDDEN.into_response()),
+        false => Ok(()),
     }
-    next.run(request).await
 }
 
 fn is_from_another_site(headers: &HeaderMap) -> bool {

@@ -7,30 +7,19 @@ mod xml;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use axum::middleware::Next;
-use axum::response::Response;
 use axum::{Router, middleware};
 
+use super::body;
 use super::routes::{self, Door};
 use crate::app::App;
-
-/// Largest body: names and passwords.
-const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// Their routes.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .merge(routes::router(Door::Identity))
         .merge(user_tokens::router(app))
-        .layer(middleware::from_fn(take_whole_body))
-        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
-}
-
-/// Waits for the whole body, and not for ever: anybody may send one here.
-async fn take_whole_body(request: Request, next: Next) -> Response {
-    super::take_body(request, next, MOST_BODY_BYTES, "a body may hold at most 64 KiB here\n").await
+        .layer(middleware::from_fn(body::take_small))
 }
 
 /// The media type of a body, without its parameters, in lower case.

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
-use super::openapi;
 use crate::metrics::Metrics;
 use crate::otp::time::Timestamp;
 
@@ -39,33 +37,36 @@ impl Observer {
     fn make_id(&self) -> String {
         format!("{:x}-{:x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
     }
-}
 
-/// Follows a request from its head to the head of its answer.
-pub(super) async fn follow(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let matched = request.extensions().get::<MatchedPath>();
-    let route = matched.and_then(|path| openapi::template(path.as_str())).unwrap_or("none");
-    let method = known(request.method());
-    let id = sent_id(request.headers()).unwrap_or_else(|| observer.make_id());
-    // At the level of errors, so that it is there whatever is logged.
-    let span = tracing::error_span!("request", id, method, route);
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    observer.metrics.answered(route, method, status);
-    span.in_scope(|| {
-        let ms = began.elapsed().as_secs_f64() * 1000.0;
-        // Most requests are verifies, by the ten thousand a second: a line for each is for those who ask for it.
-        match status {
-            500.. => tracing::warn!(status, ms, "answered"),
-            400.. => tracing::info!(status, ms, "answered"),
-            _ => tracing::debug!(status, ms, "answered"),
+    /// Follows a request from its head to the head of its answer.
+    pub(super) async fn follow(
+        &self,
+        route: &'static str,
+        request: Request,
+        answer: impl AsyncFnOnce(Request) -> Response,
+    ) -> Response {
+        let began = Instant::now();
+        let method = known(request.method());
+        let id = sent_id(request.headers()).unwrap_or_else(|| self.make_id());
+        // At the level of errors, so that it is there whatever is logged.
+        let span = tracing::error_span!("request", id, method, route);
+        let mut response = answer(request).instrument(span.clone()).await;
+        let status = response.status().as_u16();
+        self.metrics.answered(route, method, status);
+        span.in_scope(|| {
+            let ms = began.elapsed().as_secs_f64() * 1000.0;
+            // Most requests are verifies, by the ten thousand a second: a line for each is for those who ask for it.
+            match status {
+                500.. => tracing::warn!(status, ms, "answered"),
+                400.. => tracing::info!(status, ms, "answered"),
+                _ => tracing::debug!(status, ms, "answered"),
+            }
+        });
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert(REQUEST_ID, id);
         }
-    });
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        response
     }
-    response
 }
 
 /// The id that the client gave.

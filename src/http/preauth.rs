@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, OriginalUri, Path, RawQuery, Request, State};
+use axum::extract::{OriginalUri, Path, RawQuery, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
@@ -30,9 +30,6 @@ use crate::app::App;
 use crate::model::role::Permission;
 use crate::otp::time::Timestamp;
 use crate::service::preauth::{self, Filter, Listed};
-
-/// Largest body: a name and remarks.
-const MOST_BODY_BYTES: usize = 64 * 1024;
 
 macro_rules! versions {
     ($($version:literal),*) => {
@@ -73,8 +70,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     PREFIXES
         .iter()
         .fold(all, |all, prefix| routes::with_fallback(all, prefix, unknown))
-        .layer(middleware::from_fn(take_whole_body))
-        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .layer(middleware::from_fn(super::body::take_small))
         .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate))
 }
 
@@ -101,10 +97,6 @@ pub(super) fn canonical(uri: &Uri) -> Option<Uri> {
     let path = parts.join("/");
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     (path != uri.path()).then(|| format!("{path}{query}").parse().ok()).flatten()
-}
-
-async fn take_whole_body(request: Request, next: Next) -> Response {
-    super::take_body(request, next, MOST_BODY_BYTES, "a body may hold at most 64 KiB here\n").await
 }
 
 /// Lets only those through who may manage agents.

@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -24,11 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tower_service::Service as _;
 
+use super::Surface;
 use super::listener::{Listener, Protection};
 use super::peer::{Peer, Proxies};
-use super::router;
 use super::stall::Unstalled;
 use super::{identity, preauth};
 use crate::app::App;
@@ -92,7 +90,7 @@ pub async fn serve(
     let door = Arc::new(Door {
         limits,
         guests: Guests::default(),
-        routes: router(Arc::clone(&app)),
+        surface: Surface::new(Arc::clone(&app)),
         proxies: listener.protection.proxies(),
         protection: listener.protection.clone(),
         acceptor: match &listener.protection {
@@ -172,7 +170,7 @@ async fn pause_or_fail(error: io::Error) -> io::Result<()> {
 struct Door {
     limits: Limits,
     guests: Guests,
-    routes: Router,
+    surface: Surface,
     proxies: Proxies,
     protection: Protection,
     acceptor: Option<TlsAcceptor>,
@@ -261,10 +259,7 @@ impl Door {
         }
         let address = self.proxies.client(peer, request.headers());
         request.extensions_mut().insert(Peer { address, certificate });
-        match self.routes.clone().call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        self.surface.answer(request).await
     }
 }
 
@@ -308,7 +303,11 @@ struct UnderWay(Arc<watch::Sender<usize>>);
 
 impl UnderWay {
     fn one(&self) -> One<'_> {
-        self.0.send_modify(|count| *count += 1);
+        // Nobody waits for more of them.
+        self.0.send_if_modified(|count| {
+            *count += 1;
+            false
+        });
         One(self)
     }
 
@@ -323,7 +322,10 @@ struct One<'a>(&'a UnderWay);
 
 impl Drop for One<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.0.send_if_modified(|count| {
+            *count -= 1;
+            *count == 0
+        });
     }
 }
 

@@ -20,13 +20,16 @@ use crate::app::App;
 use crate::rpc::streams::DEVICE_EVENTS;
 use crate::rpc::{Context, das5, jsonrpc};
 
+/// Where methods are called by JSON-RPC.
+pub(super) const RPC: &str = "/rpc";
+
 /// The methods in the envelope of DualShield: `/openapi.json` has a path for each of them instead of this one.
 pub(super) const DAS5: &str = "/das5/rest/{object}/{verb}";
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
         verb: Verb::Post,
-        path: "/rpc",
+        path: RPC,
         handler: |verb| on(verb, rpc),
         about: |_| {
             Operation::new("JSON-RPC", "Calls methods by JSON-RPC 2.0, one or a batch.")
@@ -109,10 +112,15 @@ async fn rpc(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !is_json(&headers) {
+    call(&app, caller, &headers, &body).await
+}
+
+/// Calls methods by JSON-RPC.
+pub(super) async fn call(app: &Arc<App>, caller: Caller, headers: &HeaderMap, body: &[u8]) -> Response {
+    if !is_json(headers) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match jsonrpc::answer(&Context::new(&app, caller).named(name_of(&headers)), &body).await {
+    match jsonrpc::answer(&Context::new(app, caller).named(name_of(headers)), body).await {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(answer) if jsonrpc::is_forbidden(&answer) => {
             (StatusCode::FORBIDDEN, Json(answer)).into_response()

@@ -3,7 +3,9 @@
 
 mod table;
 
+use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
@@ -85,7 +87,9 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// Finds a method by name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Method> {
-    METHODS.iter().find(|method| method.name == name)
+    static BY_NAME: LazyLock<HashMap<&str, &Method>> =
+        LazyLock::new(|| METHODS.iter().map(|method| (method.name, method)).collect());
+    BY_NAME.get(name).copied()
 }
 
 /// Whether there is a method of that name that needs no login.

@@ -21,6 +21,9 @@ const MOST_PARTS: usize = 16;
 /// # Errors
 /// `request.invalid` names the member that contradicts itself.
 pub fn normalise(params: Map<String, Json>) -> Result<Map<String, Json>, Error> {
+    if !params.get("attrs").is_some_and(Json::is_array) && is_normal(&params, 0) {
+        return Ok(params);
+    }
     let mut out = Map::new();
     for (name, value) in params {
         let value = match (name.as_str(), value) {
@@ -30,6 +33,16 @@ pub fn normalise(params: Map<String, Json>) -> Result<Map<String, Json>, Error> 
         put(&mut out, &name, value, "")?;
     }
     Ok(out)
+}
+
+/// Whether an object at this depth has the one form already, as that of nearly every program has.
+fn is_normal(object: &Map<String, Json>, depth: usize) -> bool {
+    depth < MOST_PARTS
+        && object.iter().all(|(name, value)| {
+            name != "loginNam"
+                && !name.contains('.')
+                && value.as_object().is_none_or(|inner| is_normal(inner, depth + 1))
+        })
 }
 
 fn merge_list(parts: Vec<Json>) -> Result<Json, Error> {
@@ -122,6 +135,10 @@ mod tests {
         assert_eq!(normal(json!({"a.b": 1, "a": {"b": 1}})), Ok(json!({"a": {"b": 1}})));
     }
 
+    fn under_a(value: Json) -> Json {
+        json!({ "a": value })
+    }
+
     #[test]
     fn a_name_of_too_many_parts_is_refused_at_any_depth() {
         let name = |parts: usize| vec!["a"; parts].join(".");
@@ -132,6 +149,12 @@ mod tests {
         let error = normal(json!({"attrs": [under(name(1_000_000))]})).unwrap_err();
         assert_eq!(error.message, "`attrs` has a name of more than 16 parts");
         assert!(normal(json!({"a.a.a.a.a.a.a.a": under(name(8))})).is_ok());
+        let deep = |levels: usize| (1..levels).fold(json!(1), |inner, _| json!({ "a": inner }));
+        assert_eq!(normal(under_a(deep(16))), Ok(under_a(deep(16))));
+        assert_eq!(
+            normal(under_a(deep(17))).unwrap_err().message,
+            "`a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a` has a name of more than 16 parts"
+        );
         let nested = (0..120).fold(json!(1), |inner, _| json!({ "a.a": inner }));
         assert!(normal(nested).is_err());
     }

@@ -1,5 +1,10 @@
 //! Finding and showing objects: selectors to ids, `get` and `search`.
 
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
 use super::error::Error;
@@ -7,13 +12,35 @@ use crate::store::objects::{self, Condition, Object, Search};
 use crate::store::{Reader, Store};
 
 /// A selector: attributes that together name one object. On the wire an object, or just an id.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-#[serde(untagged, expecting = "must be an id, or an object of attributes")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
     /// An id.
     Id(String),
     /// Attributes of the object and of those it links to.
     Attributes(Map<String, Json>),
+}
+
+/// By hand: what serde makes for such an enum keeps a copy of the value, and tries one form after the other.
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Selector;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id, or an object of attributes")
+            }
+
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<Selector, E> {
+                Ok(Selector::Id(id.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, attributes: A) -> Result<Selector, A::Error> {
+                Map::deserialize(MapAccessDeserializer::new(attributes)).map(Selector::Attributes)
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
 }
 
 impl From<Selector> for Json {

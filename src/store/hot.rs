@@ -156,15 +156,15 @@ impl AssignmentRow {
     }
 }
 
-/// The rows of one decision, in memory.
+/// The rows of one decision, in memory. The large ones are boxed: they are moved to a decision and back.
 #[derive(Default)]
 pub struct Rows {
     /// Users by id.
     pub users: BTreeMap<UserId, UserRow>,
     /// Tokens by id.
-    pub tokens: BTreeMap<TokenId, TokenRow>,
+    pub tokens: BTreeMap<TokenId, Box<TokenRow>>,
     /// Assignments by id.
-    pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
+    pub assignments: BTreeMap<AssignmentId, Box<AssignmentRow>>,
     /// Failures by client address. Absent means none.
     pub sources: BTreeMap<String, Throttle>,
     /// What is kept for who asks again.

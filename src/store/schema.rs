@@ -93,9 +93,7 @@ pub(super) fn prepare_writer(
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // The pages of the tables that many verifies read; a part of it is used only while they come.
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    // On tables with a partial index, SQLite would prepare a statement again each time a parameter of it is bound, to
-    // look whether the value makes that index fit: half of the writer's time.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(128);
     // In the form that it was written for.
     journal::recover(connection)?;
@@ -107,7 +105,15 @@ pub(super) fn prepare_writer(
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(&connection)?;
     Ok(connection)
+}
+
+/// On tables with a partial index, SQLite would prepare a statement again each time a parameter of it is bound, to look
+/// whether the value makes that index fit: most of what a look-up costs.
+fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn flags(access: OpenFlags) -> OpenFlags {

@@ -16,8 +16,8 @@ const KEPT: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Cache {
     pub(super) users: Aging<UserId, UserRow>,
-    pub(super) tokens: Aging<TokenId, TokenRow>,
-    pub(super) assignments: Aging<AssignmentId, AssignmentRow>,
+    pub(super) tokens: Aging<TokenId, Box<TokenRow>>,
+    pub(super) assignments: Aging<AssignmentId, Box<AssignmentRow>>,
     /// The assignments of a user that may be seen, all of them.
     pub(super) of_user: Aging<UserId, Vec<AssignmentId>>,
     /// Those of a token.

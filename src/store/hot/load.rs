@@ -24,7 +24,7 @@ macro_rules! assignments_by {
              used, must_change_pin, pin_never_expires, coalesce(last_change_pin_ms, created_ms)
              FROM assignments WHERE ",
             $column,
-            " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports)) ORDER BY id"
+            " = ?1 AND (import_id IS NULL OR import_id NOT IN (SELECT id FROM imports))"
         )
     };
 }
@@ -80,7 +80,7 @@ impl Loader {
         connection: &Connection,
         vault: &Vault,
         id: TokenId,
-    ) -> Result<Option<TokenRow>, StoreError> {
+    ) -> Result<Option<Box<TokenRow>>, StoreError> {
         let mut select = connection.prepare_cached(&self.token)?;
         let mut rows = select.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -99,7 +99,7 @@ impl Loader {
         };
         let status = read_text(row, first, TokenStatus::parse)?;
         let (repository, product) = (RepositoryId(row.get(first + 1)?), ProductId(row.get(first + 7)?));
-        Ok(Some(TokenRow { repository, product, status, credential, factor, throttle }))
+        Ok(Some(Box::new(TokenRow { repository, product, status, credential, factor, throttle })))
     }
 
     pub(super) fn source(&self, connection: &Connection, name: &str) -> Result<Throttle, StoreError> {
@@ -116,7 +116,7 @@ impl Loader {
         &self,
         connection: &Connection,
         of: Of,
-    ) -> Result<Vec<(AssignmentId, AssignmentRow)>, StoreError> {
+    ) -> Result<Vec<(AssignmentId, Box<AssignmentRow>)>, StoreError> {
         let (text, id) = match of {
             Of::User(user) => (ASSIGNMENTS_OF_USER, user.0),
             Of::Token(token) => (ASSIGNMENTS_OF_TOKEN, token.0),
@@ -131,7 +131,7 @@ impl Loader {
         &self,
         connection: &Connection,
         id: AssignmentId,
-    ) -> Result<Option<AssignmentRow>, StoreError> {
+    ) -> Result<Option<Box<AssignmentRow>>, StoreError> {
         let mut select = connection.prepare_cached(ASSIGNMENT)?;
         Ok(select.query_row([id.0], read_assignment).optional()?.map(|(_, row)| row))
     }
@@ -175,14 +175,14 @@ pub(in crate::store) fn read_factor(row: &Row<'_>, first: usize) -> rusqlite::Re
     columns::factor(&numbers::<{ columns::FACTOR }>(row, first)?).map_err(|_| unreadable(first))
 }
 
-fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentRow)> {
+fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, Box<AssignmentRow>)> {
     let pin = match (row.get::<_, Option<[u8; 16]>>(5)?, row.get::<_, Option<[u8; 32]>>(6)?) {
         (Some(salt), Some(mac)) => Some(PinRecord { salt, mac }),
         _ => None,
     };
     Ok((
         AssignmentId(row.get(0)?),
-        AssignmentRow {
+        Box::new(AssignmentRow {
             token: TokenId(row.get(1)?),
             user: UserId(row.get(2)?),
             status: read_text(row, 3, AssignmentStatus::parse)?,
@@ -196,6 +196,6 @@ fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, AssignmentR
             must_change_pin: row.get(11)?,
             pin_never_expires: row.get(12)?,
             pin_since: Timestamp::from_millis(row.get(13)?),
-        },
+        }),
     ))
 }

@@ -293,7 +293,7 @@ impl Memory {
         connection: &Connection,
         vault: &Vault,
         id: TokenId,
-    ) -> Result<Option<TokenRow>, StoreError> {
+    ) -> Result<Option<Box<TokenRow>>, StoreError> {
         if let Some(row) = self.cache.tokens.take(&id) {
             return Ok(Some(row));
         }
