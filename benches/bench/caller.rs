@@ -11,6 +11,7 @@ use crate::data::PASSWORD;
 /// One connection.
 pub struct Caller {
     stream: BufReader<TcpStream>,
+    /// Of every request, after its first line.
     head: String,
 }
 
@@ -20,9 +21,8 @@ impl Caller {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         let login = base64::engine::general_purpose::STANDARD.encode(format!("{operator}:{PASSWORD}"));
-        let head = format!(
-            "POST /rpc HTTP/1.1\r\nHost: bench\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
-        );
+        let head =
+            format!("Host: bench\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n");
         Self { stream: BufReader::new(stream), head }
     }
 
@@ -36,7 +36,19 @@ impl Caller {
 
     /// Posts a body; returns that of the answer.
     pub fn post(&mut self, body: &str) -> Vec<u8> {
-        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
+        self.exchange("POST /rpc", body)
+    }
+
+    /// One of the figures that the server counts of itself.
+    pub fn figure(&mut self, name: &str) -> f64 {
+        let text = String::from_utf8(self.exchange("GET /metrics", "")).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not in {text}"))
+    }
+
+    fn exchange(&mut self, target: &str, body: &str) -> Vec<u8> {
+        let request =
+            format!("{target} HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
         let (mut line, mut length) = (String::new(), 0);
         loop {
