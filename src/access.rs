@@ -6,6 +6,7 @@
 //! earlier one, sessions, OAuth tokens and remembered logins, is good for nothing from then on.
 
 pub mod agents;
+mod argon2id;
 pub mod attempts;
 pub mod certificates;
 pub mod credentials;

@@ -6,11 +6,6 @@ use clap::Parser as _;
 use fobd::cli::log::LogArgs;
 use fobd::cli::{self, bench, init, restore, serve};
 
-/// A verify makes some hundred small allocations, on one thread, and frees them on others: the allocator of glibc spends
-/// a fifth of the processors on that, and keeps what a login needed of memory for the next one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A hardware OTP token server: programs the tokens it verifies.
 #[derive(clap::Parser)]
 #[command(version, propagate_version = true, after_help = cli::EXIT_CODES)]

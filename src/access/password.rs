@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+use super::argon2id::Argon2id;
 
 /// Memory of one computation in KiB (19 MiB).
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -57,7 +60,8 @@ impl Passwords {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
         let fits = tokio::task::spawn_blocking(move || {
-            argon2().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+            let fits = |hash| argon2id().verify_password(password.as_bytes(), &hash).is_ok();
+            PasswordHash::new(&hash).is_ok_and(fits)
         });
         Ok(fits.await.unwrap_or(false) && known)
     }
@@ -87,12 +91,11 @@ pub fn problem(password: &str) -> Option<&'static str> {
 #[must_use]
 pub fn hash(password: &[u8]) -> String {
     // Fails only for parameters or lengths that are not used here.
-    argon2().hash_password(password).map(|hash| hash.to_string()).unwrap_or_default()
+    argon2id().hash_password(password).map(|hash| hash.to_string()).unwrap_or_default()
 }
 
-fn argon2() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None).unwrap_or_default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+fn argon2id() -> Argon2id {
+    Argon2id(Params::new(MEMORY_KIB, PASSES, 1, None).unwrap_or_default())
 }
 
 #[cfg(test)]
