@@ -66,18 +66,18 @@ fn block<const BLOCK: usize>(key: &[u8], hashed: impl FnOnce() -> Vec<u8>, pad: 
 /// A block with a message and its padding, where one block of the key came before it (FIPS 180-4 §5.1).
 fn padded<const BLOCK: usize, const LENGTH: usize>(message: [u8; LENGTH]) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
+    block[..LENGTH].copy_from_slice(&message);
+    block[LENGTH] = 0x80;
     let bits = 8 * (BLOCK + LENGTH) as u64;
-    let end = bits.to_be_bytes();
-    block.iter_mut().zip(message.iter().chain(&[0x80])).for_each(|(place, byte)| *place = *byte);
-    block.iter_mut().rev().zip(end.iter().rev()).for_each(|(place, byte)| *place = *byte);
+    block[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
     block
 }
 
 macro_rules! words {
     ($state:expr, $bytes:literal) => {{
         let mut bytes = [0; $bytes];
-        let words = $state.iter().flat_map(|word| word.to_be_bytes());
-        bytes.iter_mut().zip(words).for_each(|(place, byte)| *place = byte);
+        let places = bytes.chunks_exact_mut($bytes / $state.len());
+        places.zip(&$state).for_each(|(place, word)| place.copy_from_slice(&word.to_be_bytes()));
         bytes
     }};
 }

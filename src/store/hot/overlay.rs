@@ -5,6 +5,7 @@
 //! have been changed since.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::columns::{self, Key, State};
@@ -12,7 +13,11 @@ use super::journal::Moves;
 
 /// The states that readers see.
 #[derive(Default)]
-pub(in crate::store) struct Overlay(Mutex<Shown>);
+pub(in crate::store) struct Overlay {
+    shown: Mutex<Shown>,
+    /// Whether there are any: on an idle server nobody need look for each column of each row.
+    any: AtomicBool,
+}
 
 #[derive(Default)]
 struct Shown {
@@ -33,7 +38,7 @@ struct Version {
 
 impl Overlay {
     fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a reader in. Its transaction must begin after this.
@@ -46,6 +51,9 @@ impl Overlay {
 
     /// A column of a state, if the table is too old for a reader of this epoch.
     pub(in crate::store) fn column(&self, epoch: u64, key: &Key, number: usize) -> Option<Option<i64>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
         let shown = self.lock();
         let version = shown.states.get(key)?;
         if version.folded.is_some_and(|folded| folded <= epoch) {
@@ -67,7 +75,7 @@ impl Overlay {
         if !ended.is_empty() {
             shown.end(ended);
         }
-        shown.forget();
+        self.forget(&mut shown);
     }
 
     /// All tables are as they must be.
@@ -76,7 +84,13 @@ impl Overlay {
         let open = shown.states.iter().filter(|(_, version)| version.folded.is_none());
         let open: Vec<Key> = open.map(|(key, _)| key.clone()).collect();
         shown.end(open);
+        self.forget(&mut shown);
+    }
+
+    /// Forgets what no reader needs any more, while nobody looks.
+    fn forget(&self, shown: &mut Shown) {
         shown.forget();
+        self.any.store(!shown.states.is_empty(), Ordering::Release);
     }
 }
 
