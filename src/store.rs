@@ -50,7 +50,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
-use self::hot::{Memory, Overlay, Unfolded};
+use self::hot::{Memory, Overlay, ReaderView, Unfolded};
 use self::names::Names;
 pub use self::schema::Synchronous;
 use self::sealing::{KeyError, MasterKey, Vault};
@@ -501,11 +501,9 @@ fn lock_directory(data_dir: &Path) -> Result<File, StoreError> {
 impl Readers {
     fn open(&self) -> Result<ReadConnection, StoreError> {
         let connection = schema::open_reader(&self.path)?;
-        let (overlay, epoch) = (Arc::clone(&self.overlay), Arc::new(AtomicU64::new(0)));
-        let came = Arc::clone(&epoch);
-        hot::install_views(&connection, move |key, number| {
-            overlay.column(came.load(Ordering::Relaxed), key, number)
-        })?;
+        let epoch = Arc::new(AtomicU64::new(0));
+        let view = ReaderView { overlay: Arc::clone(&self.overlay), epoch: Arc::clone(&epoch) };
+        hot::install_views(&connection, view)?;
         Ok(ReadConnection { connection, epoch })
     }
 

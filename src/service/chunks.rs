@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use super::error::{Error, Kind};
 use crate::app::App;
 use crate::store::imports::ImportId;
@@ -11,7 +13,7 @@ use crate::store::{Store, Tx};
 /// How long one piece may hold the writer.
 const PIECE: Duration = Duration::from_millis(5);
 /// How long while others wait for it.
-const PIECE_BESIDE_OTHERS: Duration = Duration::from_millis(2);
+const PIECE_BESIDE_OTHERS: Duration = Duration::from_millis(1);
 /// Rows that are made ready at once, away from the writer.
 const PAGE: usize = 500;
 
@@ -57,22 +59,17 @@ where
     R: Send + 'static,
 {
     let import = store.write(move |tx| Ok::<_, Error>(tx.begin_import(kind)?)).await?;
-    let mut rows = rows;
+    let mut next = make_ready(rows);
     loop {
-        let taken = tokio::task::spawn_blocking(move || (rows.by_ref().take(PAGE).collect::<Vec<T>>(), rows));
-        let page = match taken.await {
-            Ok((page, rest)) => {
-                rows = rest;
-                page
-            }
-            Err(_) => {
-                let error = Error::new(Kind::Internal, "making rows ready ended early");
-                return Err(take_back(store, import, error).await);
-            }
+        let Ok((page, rest)) = next.await else {
+            let error = Error::new(Kind::Internal, "making rows ready ended early");
+            return Err(take_back(store, import, error).await);
         };
         if page.is_empty() {
             break;
         }
+        // While these are written, the next ones are read.
+        next = make_ready(rest);
         if let Err(error) = write_page(store, import, page, &each).await {
             return Err(take_back(store, import, error).await);
         }
@@ -88,6 +85,13 @@ where
         Ok(answer) => Ok(answer),
         Err(error) => Err(take_back(store, import, error).await),
     }
+}
+
+/// Takes a page of rows away from the others.
+fn make_ready<T: Send + 'static, I: Iterator<Item = T> + Send + 'static>(
+    mut rows: I,
+) -> JoinHandle<(Vec<T>, I)> {
+    tokio::task::spawn_blocking(move || (rows.by_ref().take(PAGE).collect(), rows))
 }
 
 /// Writes rows in pieces, each in a commit of its own.

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,6 +24,7 @@ use crate::model::id::TokenId;
 use crate::otp::find::{Sighting, Sought};
 use crate::otp::time::Timestamp;
 use crate::store::objects::{self, Condition, Held, TOKEN};
+use crate::store::policies::Policies;
 use crate::store::{Reader, Store};
 
 /// How far a search reaches unless it is told otherwise: presses ahead, or steps either side.
@@ -32,8 +33,10 @@ const USUAL_WINDOW: u32 = 10;
 const MOST_WINDOW: u32 = 100;
 /// The same by two.
 const MOST_WINDOW_OF_PAIR: u32 = 1000;
-/// Ids of one read.
+/// Ids that a worker takes at once.
 const RANGE: i64 = 1000;
+/// How long one read goes on to take more of them.
+const READ: Duration = Duration::from_millis(10);
 /// Most workers: two readers stay free for everybody else.
 const MOST_WORKERS: usize = 2;
 /// How long a search may take, the wait for others included.
@@ -214,12 +217,10 @@ async fn search_all(store: &Store, search: &Arc<Search>) -> Result<(), Error> {
         let (store, search) = (store.clone(), Arc::clone(search));
         workers.spawn(async move {
             loop {
-                let first = search.next.fetch_add(RANGE, Ordering::Relaxed);
-                if first > last {
+                let search = Arc::clone(&search);
+                if store.read(move |reader| search.go_on(reader, last)).await? {
                     return Ok(());
                 }
-                let search = Arc::clone(&search);
-                store.read(move |reader| search.range(reader, first)).await?;
             }
         });
     }
@@ -230,12 +231,24 @@ async fn search_all(store: &Store, search: &Arc<Search>) -> Result<(), Error> {
 }
 
 impl Search {
+    /// Searches one range of ids after the other for as long as a read may take. Returns whether it was the last one.
+    fn go_on(&self, reader: &Reader<'_>, last: i64) -> Result<bool, Error> {
+        let (begun, policies) = (Instant::now(), reader.policies()?);
+        while begun.elapsed() < READ {
+            let first = self.next.fetch_add(RANGE, Ordering::Relaxed);
+            if first > last {
+                return Ok(true);
+            }
+            self.range(reader, &policies, first)?;
+        }
+        Ok(false)
+    }
+
     /// Searches the tokens of one range of ids.
-    fn range(&self, reader: &Reader<'_>, first: i64) -> Result<(), Error> {
+    fn range(&self, reader: &Reader<'_>, policies: &Policies, first: i64) -> Result<(), Error> {
         let mut part = Tally::default();
         let ids = first..=first.saturating_add(RANGE - 1);
         let digits = Some(self.sought.digits());
-        let policies = reader.policies()?;
         objects::secrets(reader, &self.conditions, digits, ids, |held| {
             let Held { token, product, credential, factor } = held;
             let policy = policies.of(token, product);

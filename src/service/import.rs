@@ -116,16 +116,17 @@ pub async fn import(
 /// Reads back what the caller wants to see, page by page.
 async fn show(app: &App, import: ImportId, total: usize, wanted: Vec<Json>) -> Result<String, Error> {
     let mut text = format!("{{\"total\":{total},\"rows\":[");
-    let mut shown = 0;
+    let (mut shown, mut after) = (0, 0);
     while shown < total {
-        let (from, wanted) = (shown as u64, wanted.clone());
-        let page = app
+        let wanted = wanted.clone();
+        let (page, last) = app
             .store
             .read(move |reader| {
-                let page = from..from + SHOWN_AT_ONCE;
+                let page = (after, SHOWN_AT_ONCE);
                 Ok::<_, Error>(objects::imported(reader, &objects::TOKEN, import, &wanted, page)?)
             })
             .await?;
+        after = last;
         // Somebody may have deleted some of them in the meantime.
         if page.is_empty() {
             break;

@@ -41,9 +41,9 @@ use crate::otp::time::Timestamp;
 use crate::otp::totp::TimeStep;
 
 pub(super) use self::columns::{FACTOR_COLUMNS, Key};
-pub(super) use self::load::read_factor;
+pub(super) use self::load::{newer_factor, read_factor};
 pub(super) use self::memory::{Memory, Pace};
-pub(super) use self::overlay::Overlay;
+pub(super) use self::overlay::{Overlay, ReaderView};
 pub(super) use self::unfolded::{Settled, Unfolded};
 pub(super) use self::views::install as install_views;
 

@@ -175,6 +175,17 @@ pub(in crate::store) fn read_factor(row: &Row<'_>, first: usize) -> rusqlite::Re
     columns::factor(&numbers::<{ columns::FACTOR }>(row, first)?).map_err(|_| unreadable(first))
 }
 
+/// A factor of what `unfolded_token` says of a row, if that is newer than the row itself.
+pub(in crate::store) fn newer_factor(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FactorState>> {
+    let Some(state) = row.get_ref(column)?.as_blob_or_null().map_err(|_| unreadable(column))? else {
+        return Ok(None);
+    };
+    let factor = columns::decode(state)
+        .and_then(|columns| columns::factor(columns.get(..columns::FACTOR)?).ok())
+        .ok_or_else(|| unreadable(column))?;
+    Ok(Some(factor))
+}
+
 fn read_assignment(row: &Row<'_>) -> rusqlite::Result<(AssignmentId, Box<AssignmentRow>)> {
     let pin = match (row.get::<_, Option<[u8; 16]>>(5)?, row.get::<_, Option<[u8; 32]>>(6)?) {
         (Some(salt), Some(mac)) => Some(PinRecord { salt, mac }),

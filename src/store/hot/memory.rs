@@ -110,8 +110,7 @@ impl Memory {
         let listener = Listener::default();
         listener.listen(connection)?;
         let unfolded = Arc::new(Unfolded::default());
-        let looked_at = Arc::clone(&unfolded);
-        views::install(connection, move |key, number| looked_at.column(key, number))?;
+        views::install(connection, Arc::clone(&unfolded))?;
         Ok(Self {
             unfolded,
             overlay,

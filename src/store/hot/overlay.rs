@@ -5,11 +5,12 @@
 //! have been changed since.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::columns::{self, Key, State};
 use super::journal::Moves;
+use super::views::Newer;
 
 /// The states that readers see.
 #[derive(Default)]
@@ -49,8 +50,8 @@ impl Overlay {
         Visit { overlay: Arc::clone(self), epoch }
     }
 
-    /// A column of a state, if the table is too old for a reader of this epoch.
-    pub(in crate::store) fn column(&self, epoch: u64, key: &Key, number: usize) -> Option<Option<i64>> {
+    /// Looks at a state, if the table is too old for a reader of this epoch.
+    fn look<R>(&self, epoch: u64, key: &Key, look: impl FnOnce(&State) -> Option<R>) -> Option<R> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
@@ -59,7 +60,7 @@ impl Overlay {
         if version.folded.is_some_and(|folded| folded <= epoch) {
             return None;
         }
-        columns::column(&version.state, number)
+        look(&version.state)
     }
 
     /// Shows what a commit has moved, and what it has folded.
@@ -118,6 +119,24 @@ impl Shown {
     }
 }
 
+/// What a connection for readers sees of it: its epoch is that of the reader who uses it now.
+#[derive(Clone)]
+pub(in crate::store) struct ReaderView {
+    pub(in crate::store) overlay: Arc<Overlay>,
+    pub(in crate::store) epoch: Arc<AtomicU64>,
+}
+
+impl Newer for ReaderView {
+    fn column(&self, key: &Key, number: usize) -> Option<Option<i64>> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        self.overlay.look(epoch, key, |state| columns::column(state, number))
+    }
+
+    fn state(&self, key: &Key) -> Option<State> {
+        self.overlay.look(self.epoch.load(Ordering::Relaxed), key, |state| Some(state.clone()))
+    }
+}
+
 /// A reader that is in.
 pub(in crate::store) struct Visit {
     overlay: Arc<Overlay>,
@@ -152,7 +171,7 @@ mod tests {
     }
 
     fn seen(overlay: &Overlay, visit: &Visit, number: i64) -> Option<i64> {
-        overlay.column(visit.epoch, &key(number), 0).flatten()
+        overlay.look(visit.epoch, &key(number), |state| columns::column(state, 0)).flatten()
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! [`super::super::Tx`] does it for every row that a change names.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 
 use super::super::StoreError;
 use super::columns::{self, Key, SOURCES, State, TOKENS, Table, USERS};
+use super::views::Newer;
 
 /// A state that is in its table now.
 pub(in crate::store) type Settled = (Key, State);
@@ -49,6 +50,16 @@ fn text(table: &Table, columns: &[&str]) -> String {
     )
 }
 
+impl Newer for Arc<Unfolded> {
+    fn column(&self, key: &Key, number: usize) -> Option<Option<i64>> {
+        columns::column(self.lock().get(key)?, number)
+    }
+
+    fn state(&self, key: &Key) -> Option<State> {
+        self.get(key)
+    }
+}
+
 impl Unfolded {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, State>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,11 +71,6 @@ impl Unfolded {
 
     pub(super) fn has(&self, key: &Key) -> bool {
         self.lock().contains_key(key)
-    }
-
-    /// A column of a state that is here.
-    pub(super) fn column(&self, key: &Key, number: usize) -> Option<Option<i64>> {
-        columns::column(self.lock().get(key)?, number)
     }
 
     pub(super) fn put(&self, key: Key, state: State) {

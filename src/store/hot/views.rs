@@ -9,15 +9,28 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as Sql, ValueRef};
 
 use super::super::StoreError;
-use super::columns::{Key, SOURCES, TOKENS, Table, USERS};
+use super::columns::{Key, SOURCES, State, TOKENS, Table, USERS};
 use crate::model::id::{TokenId, UserId};
 
-/// Puts the views over the tables of a connection. `look` finds a column of an unfolded state.
-pub(in crate::store) fn install(
-    connection: &Connection,
-    look: impl Fn(&Key, usize) -> Option<Option<i64>> + Send + UnwindSafe + 'static,
-) -> Result<(), StoreError> {
+/// What a connection has to lay over its tables.
+pub(in crate::store) trait Newer: Clone + Send + UnwindSafe + 'static {
+    /// A column of a state that is newer than its table.
+    fn column(&self, key: &Key, number: usize) -> Option<Option<i64>>;
+
+    /// All of it.
+    fn state(&self, key: &Key) -> Option<State>;
+}
+
+/// Puts the views over the tables of a connection.
+pub(in crate::store) fn install(connection: &Connection, newer: impl Newer) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
+    // For who reads the states of many tokens, beside `main.token_states`: one call for all columns of a row.
+    let whole = newer.clone();
+    connection.create_scalar_function("unfolded_token", 1, flags, move |context| {
+        let state = whole.state(&Key::Token(TokenId(context.get(0)?)));
+        Ok(state.map_or(Sql::Null, |state| Sql::Blob(state.into_vec())))
+    })?;
+    let look = move |key: &Key, column| newer.column(key, column);
     connection.create_scalar_function("unfolded", 4, flags, move |context| {
         let (kind, column): (i64, i64) = (context.get(0)?, context.get(2)?);
         let column = usize::try_from(column).unwrap_or(usize::MAX);

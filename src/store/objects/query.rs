@@ -179,7 +179,8 @@ pub fn get(
     }
 }
 
-/// Reads a page of the rows that an import has written, in their order in the file.
+/// Reads a page of the rows that an import has written, in their order in the file: those with ids above the last one
+/// of the page before. Returns them with that id.
 ///
 /// # Errors
 /// [`QueryError`] if `wanted` names what the object does not have.
@@ -188,20 +189,16 @@ pub fn imported(
     object: &'static Object,
     import: ImportId,
     wanted: &[Json],
-    page: std::ops::Range<u64>,
-) -> Result<Vec<Json>, QueryError> {
+    (after, most): (i64, u64),
+) -> Result<(Vec<Json>, i64), QueryError> {
     let mut select = Select::new(object, reader.scope);
     let shape = select.shape(wanted)?;
-    select.terms.push(Term::fixed(format!("{}.import_id = ?1", select.alias)));
-    let sql = format!(
-        "SELECT {} {} ORDER BY {}.id LIMIT {} OFFSET {}",
-        select.columns(),
-        select.tail(),
-        select.alias,
-        page.end.saturating_sub(page.start),
-        page.start
-    );
-    shape.read_all(reader, &sql, &[Sql::Integer(import.0)])
+    select.terms.push(Term::fixed(format!("{0}.import_id = ?1 AND {0}.id > ?2", select.alias)));
+    let (columns, tail) = (select.columns(), select.tail());
+    let sql = format!("SELECT {columns} {tail} ORDER BY {}.id LIMIT {most}", select.alias);
+    let found = shape.read_rows(reader, &sql, &[Sql::Integer(import.0), Sql::Integer(after)])?;
+    let last = found.last().map_or(after, |(id, _)| *id);
+    Ok((shape.fill_all(reader, found)?, last))
 }
 
 /// Searches: one page of rows and the number of all that fit.
@@ -421,6 +418,11 @@ impl Select {
         Ok((show, compare, attribute))
     }
 
+    /// Joins a table by a clause of its own.
+    pub(super) fn join(&mut self, alias: &str, clause: &str) {
+        self.joins.insert(alias.to_owned(), clause.to_owned());
+    }
+
     /// Follows the links of a path up to its last name.
     fn walk<'p>(&mut self, path: &'p str) -> Result<(&'static Object, String, &'p str), QueryError> {
         let mut object = self.object;
@@ -545,6 +547,9 @@ const RETURN_FORM: QueryError = QueryError::Form {
                {\"users\": [{\"elements\": [\"loginName\"]}]}",
 };
 
+/// An object and its row id, still without its collections.
+type Found = (i64, Map<String, Json>);
+
 /// How a row becomes an object.
 #[derive(Default)]
 struct Shape {
@@ -560,16 +565,24 @@ enum Member {
 
 impl Shape {
     fn read_all(&self, reader: &Reader<'_>, sql: &str, values: &[Sql]) -> Result<Vec<Json>, QueryError> {
+        self.fill_all(reader, self.read_rows(reader, sql, values)?)
+    }
+
+    fn read_rows(&self, reader: &Reader<'_>, sql: &str, values: &[Sql]) -> Result<Vec<Found>, QueryError> {
         let mut statement = reader.connection.prepare_cached(sql)?;
         let mut found = Vec::new();
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             found.push(self.read(row));
         }
+        Ok(found)
+    }
+
+    fn fill_all(&self, reader: &Reader<'_>, found: Vec<Found>) -> Result<Vec<Json>, QueryError> {
         found.into_iter().map(|row| self.fill_collections(reader, row)).collect()
     }
 
-    fn read(&self, row: &rusqlite::Row<'_>) -> (i64, Map<String, Json>) {
+    fn read(&self, row: &rusqlite::Row<'_>) -> Found {
         (row.get(0).unwrap_or_default(), self.read_members(row))
     }
 
@@ -587,11 +600,7 @@ impl Shape {
         object
     }
 
-    fn fill_collections(
-        &self,
-        reader: &Reader<'_>,
-        (id, mut object): (i64, Map<String, Json>),
-    ) -> Result<Json, QueryError> {
+    fn fill_collections(&self, reader: &Reader<'_>, (id, mut object): Found) -> Result<Json, QueryError> {
         for (name, collection, wanted) in &self.collections {
             let mut select = Select::new(collection.target, reader.scope);
             let shape = select.shape(wanted)?;

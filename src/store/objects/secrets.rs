@@ -11,7 +11,9 @@ use crate::otp::credential::Credential;
 use crate::otp::factor::FactorState;
 use crate::otp::passcode::Digits;
 use crate::store::Reader;
-use crate::store::hot::{FACTOR_COLUMNS, credential_place, read_factor, read_parameters, unseal_secret};
+use crate::store::hot::{
+    FACTOR_COLUMNS, credential_place, newer_factor, read_factor, read_parameters, unseal_secret,
+};
 
 /// A token with its secret.
 pub struct Held {
@@ -40,19 +42,19 @@ pub fn secrets(
 ) -> Result<(), QueryError> {
     let mut select = Select::new(&TOKEN, reader.scope);
     select.conditions(reader, conditions)?;
-    // These two bring the tables in that the columns below are of.
-    for attribute in ["hash", "counter"] {
-        select.column(attribute)?;
-    }
+    // Brings the table in that most columns below are of.
+    select.column("hash")?;
+    // Not the view: it would be asked for each of the many columns.
+    select.join("token_factor", " JOIN main.token_states token_factor ON token_factor.token_id = token.id");
     let (first, last) = (select.bind((*ids.start()).into()), select.bind((*ids.end()).into()));
     select.terms.push(Term::fixed(format!("{}.id BETWEEN {first} AND {last}", select.alias)));
     let length =
         digits.map_or_else(String::new, |digits| format!(" AND token_credential.digits = {}", digits.get()));
     let sql = format!(
         "SELECT token.id, token.product_id, token_credential.secret, token_credential.kind, token_credential.hash,
-         token_credential.digits, token_credential.time_step_seconds, {}
+         token_credential.digits, token_credential.time_step_seconds, unfolded_token(token.id), {}
          {} AND token_credential.secret IS NOT NULL{length}",
-        FACTOR_COLUMNS.replace("s.", "token_state."),
+        FACTOR_COLUMNS.replace("s.", "token_factor."),
         select.walking_tail()
     );
     let mut statement = reader.connection.prepare_cached(&sql)?;
@@ -71,7 +73,10 @@ pub fn secrets(
             token,
             product: ProductId(row.get(1)?),
             credential: Credential { secret, parameters: read_parameters(row, 3)? },
-            factor: read_factor(row, 7)?,
+            factor: match newer_factor(row, 7)? {
+                Some(factor) => factor,
+                None => read_factor(row, 8)?,
+            },
         });
     }
     Ok(())
