@@ -17,7 +17,7 @@ use fobd::otp::credential::{Credential, Kind, Parameters};
 use fobd::otp::factor::{FactorState, Pending};
 use fobd::otp::passcode::Digits;
 use fobd::otp::pin::PinKey;
-use fobd::otp::policy::{PinPlacement, Policy};
+use fobd::otp::policy::{PIN_END, PinPlacement, Policy};
 use fobd::otp::repeats::{RepeatKey, Repeats};
 use fobd::otp::resync::{ResyncSubject, SyncRejection, resync};
 use fobd::otp::secret::Secret;
@@ -164,18 +164,27 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn policies() -> impl Strategy<Value = Policy> {
     let windows = (0..=10_u32, 0..=2_u32, 0..=12_u32);
-    (1..=20_u32, windows, any::<[bool; 4]>(), prop_oneof![7 => Just(0), 1 => 1..=30_u32]).prop_map(
-        |(max_failures, (hotp_look_ahead, totp_accept, totp_check), flags, permanent_lock_after)| Policy {
+    let placements =
+        prop::sample::select(vec![PinPlacement::Prefix, PinPlacement::Suffix, PinPlacement::Field]);
+    let flags = any::<[bool; 3]>();
+    (1..=20_u32, windows, placements, flags, prop_oneof![7 => Just(0), 1 => 1..=30_u32]).prop_map(
+        |(
+            max_failures,
+            (hotp_look_ahead, totp_accept, totp_check),
+            pin_placement,
+            flags,
+            permanent_lock_after,
+        )| Policy {
             max_failures,
             hotp_look_ahead,
             totp_accept,
             totp_check,
             hotp_sync_window: 30,
             totp_sync_window: 10,
-            pin_placement: if flags[0] { PinPlacement::Suffix } else { PinPlacement::Prefix },
-            spend_on_wrong_pin: flags[1],
-            auto_resync: flags[2],
-            clock_model: flags[3],
+            pin_placement,
+            spend_on_wrong_pin: flags[0],
+            auto_resync: flags[1],
+            clock_model: flags[2],
             permanent_lock_after,
             ..Policy::default()
         },
@@ -394,6 +403,8 @@ impl Both {
         match token.policy.as_ref().unwrap_or(&self.policy).pin_placement {
             PinPlacement::Prefix => format!("{pin}{code}"),
             PinPlacement::Suffix => format!("{code}{pin}"),
+            PinPlacement::Field if pin.is_empty() => code,
+            PinPlacement::Field => format!("{pin}{PIN_END}{code}"),
         }
     }
 

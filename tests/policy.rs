@@ -143,7 +143,7 @@ fn a_setting_that_cannot_be_is_named_and_nothing_changes() {
             "`attrs.hotpSyncWindow` must be a whole number from 1 to 5000",
         ),
         (json!({"autoResync": 1}), "`attrs.autoResync` must be true or false"),
-        (json!({"pinPlacement": "middle"}), "`attrs.pinPlacement` must be prefix or suffix"),
+        (json!({"pinPlacement": "middle"}), "`attrs.pinPlacement` must be prefix or suffix or field"),
         (json!({"totpAcept": 1, "maxFailures": 5}), "`attrs.totpAcept` is no setting of a policy"),
         (
             json!({"pinMinLength": 9, "pinMaxLength": 8}),
@@ -202,4 +202,19 @@ fn pins_stand_behind_the_passcode_where_the_product_says_so() {
     client.ok("policy/set", json!({"product": product("OH"), "attrs": {"pinPlacement": "suffix"}}));
     assert!(!alice_is_let_in(client, &typed("1234", 0)));
     assert!(alice_is_let_in(client, &format!("{}1234", code(1))));
+}
+
+#[test]
+fn pins_come_in_a_field_of_their_own_where_the_product_says_so() {
+    let server = server();
+    let client = &server.client;
+    let let_in = |credential: Json| {
+        client.ok("auth/verify", json!({"user": alice(), "credential": credential}))["accepted"] == true
+    };
+    assert!(!let_in(json!({"pin": "1234", "otp": code(0)})), "only by policy");
+    client.ok("policy/set", json!({"product": product("OH"), "attrs": {"pinPlacement": "field"}}));
+    assert!(!let_in(json!({"otp": typed("1234", 1)})));
+    assert!(!let_in(json!({"pin": "1235", "otp": code(2)})));
+    assert!(let_in(json!({"pin": "1234", "otp": code(3)})));
+    assert!(!let_in(json!({"pin": "1234", "otp": code(3)})), "once");
 }

@@ -615,3 +615,13 @@ fn who_must_change_a_pin_is_told_how_and_the_new_one_goes_with_the_next_passcode
     std::fs::remove_file(pin).unwrap();
     assert_eq!((&changed.calls[0].1["newPin"], changed.out.as_str()), (&json!("5678"), "accepted\n"));
 }
+
+#[test]
+fn a_pin_of_its_own_field_comes_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let pin = dir.path().join("pin");
+    std::fs::write(&pin, "1234\n").unwrap();
+    let line = ["verify", "acme\\alice", "--pin-file", pin.to_str().unwrap()];
+    let verified = run_with(&line, answering(&["755224"]), vec![result(&json!({"accepted": true}))]);
+    assert_eq!(verified.calls[0].1["credential"], json!({"otp": "755224", "pin": "1234"}));
+}

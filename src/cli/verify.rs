@@ -26,6 +26,9 @@ pub struct VerifyArgs {
     /// Only this token, by its serial.
     #[arg(long, value_name = "SERIAL")]
     token: Option<String>,
+    /// The PIN is in this file, and only the passcode is read: for tokens whose policy says `pinPlacement=field`.
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// Change the PIN as well, to the one in this file, if what is typed is right.
     #[arg(long, value_name = "FILE")]
     new_pin_file: Option<PathBuf>,
@@ -33,15 +36,18 @@ pub struct VerifyArgs {
 
 impl VerifyArgs {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<Outcome, CliError> {
+        let what = if self.pin_file.is_some() { "passcode" } else { "PIN and passcode" };
         let typed = if session.ask.attended() {
-            let no_terminal =
-                |_| CliError::NoTerminal { what: "PIN and passcode", instead: "standard input" };
-            session.ask.hidden("PIN and passcode: ").map_err(no_terminal)?
+            let no_terminal = |_| CliError::NoTerminal { what, instead: "standard input" };
+            session.ask.hidden(&format!("{what}: ")).map_err(no_terminal)?
         } else {
             session.ask.line("").map_err(CliError::Input)?.unwrap_or_default()
         };
-        let typed = ask::not_empty("PIN and passcode", typed)?;
+        let typed = ask::not_empty(what, typed)?;
         let mut params = json!({ "user": self.user.selector(), "credential": { "otp": typed.as_str() } });
+        if let Some(path) = &self.pin_file {
+            params["credential"]["pin"] = json!(ask::secret_file(path)?.as_str());
+        }
         if let Some(serial) = &self.token {
             params["token"] = selector::token(serial);
         }

@@ -17,7 +17,12 @@ pub enum PinPlacement {
     Prefix,
     /// Passcode, then PIN.
     Suffix,
+    /// Not among what is typed as the passcode, but in a field of its own: PIN, [`PIN_END`], passcode.
+    Field,
 }
+
+/// Ends a PIN that came in a field of its own: the unit separator of ASCII, which no keyboard types.
+pub const PIN_END: char = '\u{1f}';
 
 /// The numbers that verification is run with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Verification: decides about what a user typed, and changes the state to match.
 //!
 //! What was typed is read from the right, per candidate: the last `digits` characters are the passcode, before them
-//! stands the identifier that some tokens type themselves, the rest is the PIN (mirrored where policy has it behind).
+//! stands the identifier that some tokens type themselves, the rest is the PIN (mirrored where policy has it behind; in
+//! a field of its own, it ends with a separator).
 //! The first candidate in priority order whose passcode and PIN both fit wins, and only it advances.
 //!
 //! If none wins:
@@ -30,7 +31,7 @@ use super::factor::{FactorState, Pending};
 use super::hotp::Generator;
 use super::passcode::{Digits, Passcode};
 use super::pin::{PinKey, PinRecord};
-use super::policy::{PinPlacement, Policy};
+use super::policy::{PIN_END, PinPlacement, Policy};
 use super::repeats::{MAX_TYPED_BYTES, RepeatKey, Repeats};
 use super::throttle::Throttle;
 use super::time::Timestamp;
@@ -439,6 +440,7 @@ pub(super) fn split<'t>(
     match placement {
         PinPlacement::Prefix => split_prefix(typed, digits, identifier),
         PinPlacement::Suffix => split_suffix(typed, digits, identifier),
+        PinPlacement::Field => split_field(typed, digits, identifier),
     }
 }
 
@@ -454,6 +456,13 @@ fn split_suffix<'t>(typed: &'t str, digits: Digits, identifier: &str) -> Option<
     let (prefix, rest) = typed.split_at_checked(identifier.len())?;
     let (passcode, pin) = rest.split_at_checked(digits.length())?;
     prefix.eq_ignore_ascii_case(identifier).then_some((Passcode::parse(passcode, digits)?, pin))
+}
+
+/// PIN and its end, if there was one; identifier, passcode.
+fn split_field<'t>(typed: &'t str, digits: Digits, identifier: &str) -> Option<(Passcode, &'t str)> {
+    let (pin, shown) = typed.rsplit_once(PIN_END).unwrap_or(("", typed));
+    let (passcode, rest) = split_prefix(shown, digits, identifier)?;
+    rest.is_empty().then_some((passcode, pin))
 }
 
 #[cfg(test)]

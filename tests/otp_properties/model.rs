@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use fobd::otp::algorithm::Algorithm;
 use fobd::otp::clock_model::ClockState;
-use fobd::otp::policy::{PinPlacement, Policy};
+use fobd::otp::policy::{PIN_END, PinPlacement, Policy};
 use fobd::otp::time::Timestamp;
 use fobd::otp::totp::TimeStep;
 
@@ -351,6 +351,7 @@ impl World {
         let is = |code: &str| match policy.pin_placement {
             PinPlacement::Prefix => text.ends_with(code),
             PinPlacement::Suffix => text.starts_with(code),
+            PinPlacement::Field => text.rsplit(PIN_END).next() == Some(code),
         };
         let (centre, reach) = token.expected(now, server);
         let near = token.open(centre, reach);
@@ -371,6 +372,9 @@ impl World {
             Some(pin) => match policy.pin_placement {
                 PinPlacement::Prefix => text.strip_prefix(pin.as_str()),
                 PinPlacement::Suffix => text.strip_suffix(pin.as_str()),
+                PinPlacement::Field => {
+                    text.strip_prefix(pin.as_str()).and_then(|rest| rest.strip_prefix(PIN_END))
+                }
             }
             .is_some_and(|code| {
                 code.len() == token.digits as usize && code.chars().all(|c| c.is_ascii_digit())

@@ -166,15 +166,19 @@ macro_rules! settings {
         Setting {
             name: "pinPlacement",
             unit: "",
-            range: Range::Words(&[PREFIX, SUFFIX]),
-            about: "Where the PIN stands in what is typed: before the passcode or behind it.",
+            range: Range::Words(&[PREFIX, SUFFIX, FIELD]),
+            about: "Where the PIN stands: in what is typed, before the passcode or behind it, or in a field of its own.",
             get: |policy| Value::Word(match policy.pin_placement {
                 PinPlacement::Prefix => PREFIX,
                 PinPlacement::Suffix => SUFFIX,
+                PinPlacement::Field => FIELD,
             }),
             set: |policy, value| {
-                policy.pin_placement =
-                    if value == Value::Word(SUFFIX) { PinPlacement::Suffix } else { PinPlacement::Prefix };
+                policy.pin_placement = match value {
+                    Value::Word(SUFFIX) => PinPlacement::Suffix,
+                    Value::Word(FIELD) => PinPlacement::Field,
+                    _ => PinPlacement::Prefix,
+                };
             },
         }];
     };
@@ -182,6 +186,7 @@ macro_rules! settings {
 
 const PREFIX: &str = "prefix";
 const SUFFIX: &str = "suffix";
+const FIELD: &str = "field";
 
 settings! {
     "hotpLookAhead" "presses" Range::Number(0, 100); number hotp_look_ahead;

@@ -196,6 +196,35 @@ fn the_pin_stands_where_policy_says() {
 }
 
 #[test]
+fn a_pin_in_a_field_of_its_own_is_taken_from_nowhere_else() {
+    let policy = Policy { pin_placement: PinPlacement::Field, ..Policy::default() };
+    for pin in ["0987", "755224", "a\u{1f}b"] {
+        let mut subject = subject(vec![with_pin(hotp(0), pin)]);
+        let guesses = [
+            format!("{pin}755224"),
+            format!("755224{pin}"),
+            "755224".to_owned(),
+            "\u{1f}755224".to_owned(),
+            format!("{pin}\u{1f}0755224"),
+            format!("{pin}\u{1f}75522"),
+        ];
+        for wrong in guesses {
+            subject.candidates[0].factor = FactorState::starting_at(0);
+            let verdict = verify(&mut subject, &wrong, NOW, &keys(), &policy);
+            assert!(matches!(verdict, Verdict::Rejected(_)), "{wrong:?}");
+        }
+        subject.candidates[0].factor = FactorState::starting_at(0);
+        let typed = format!("{pin}\u{1f}755224");
+        assert_eq!(verify(&mut subject, &typed, NOW, &keys(), &policy), ACCEPTED(0), "{typed:?}");
+        let refused =
+            verify(&mut subject, &typed.replace("755224", "287082"), NOW, &keys(), &Policy::default());
+        assert_eq!(refused, Verdict::Rejected(Rejection::WrongPin), "only by policy");
+    }
+    let mut open = subject(vec![hotp(0)]);
+    assert_eq!(verify(&mut open, "755224", NOW, &keys(), &policy), ACCEPTED(0));
+}
+
+#[test]
 fn a_pin_may_be_any_text() {
     for pin in ["ü", "755224", "ubhe", "π🔑 x"] {
         let mut subject = subject(vec![with_pin(hotp(0), pin)]);

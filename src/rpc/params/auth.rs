@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use super::SecretText;
+use crate::otp::policy::PIN_END;
 use crate::rpc::schemas::{Return, Secret};
 use crate::service::inventory::Selector;
 
@@ -51,7 +53,21 @@ pub(in crate::rpc) struct Verify {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::rpc) struct VerifyCredential {
-    /// PIN and passcode in one text, the PIN in front.
+    /// What was typed: PIN and passcode in one text, the PIN where `pinPlacement` of the policy has it.
     #[schemars(with = "Secret")]
     pub(in crate::rpc) otp: SecretText,
+    /// The PIN, where `pinPlacement` is `field`. Elsewhere nothing that comes with it is right.
+    #[schemars(with = "Option<Secret>")]
+    pub(in crate::rpc) pin: Option<SecretText>,
+}
+
+impl VerifyCredential {
+    /// PIN and passcode as the core takes them.
+    pub(in crate::rpc) fn typed(self) -> SecretText {
+        let Self { otp, pin } = self;
+        match pin {
+            Some(pin) => Zeroizing::new(format!("{}{PIN_END}{}", *pin, *otp)),
+            None => otp,
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::otp::secret::Secret;
 use crate::store::assignments::NewAssignment;
 use crate::store::catalogue::{DEFAULT_REPOSITORY, NewProduct};
 use crate::store::directory::{NewDomain, NewUser};
-use crate::store::hot::UserRow;
+use crate::store::hot::{FACTOR_COLUMNS, ReaderView, UserRow, newer_factor, read_factor};
 use crate::store::sealing::MasterKey;
 use crate::store::tokens::{NewToken, TokenChanges};
 use crate::store::{Location, Store, Synchronous, Tx, schema};
@@ -147,14 +147,13 @@ impl Bench {
     fn read(&self) -> Vec<(u64, u32)> {
         let connection = schema::open_reader(&location(self.dir.path()).database()).unwrap();
         let (overlay, epoch) = (Arc::clone(&self.overlay), Arc::new(AtomicU64::new(0)));
-        let came = Arc::clone(&epoch);
-        views::install(&connection, move |key, number| {
-            overlay.column(came.load(Ordering::Relaxed), key, number)
-        })
-        .unwrap();
+        views::install(&connection, ReaderView { overlay, epoch: Arc::clone(&epoch) }).unwrap();
         let visit = self.overlay.enter();
         epoch.store(visit.epoch, Ordering::Relaxed);
-        states(&connection)
+        let states = states(&connection);
+        let factors: Vec<u64> = states.iter().map(|(factor, _)| *factor).collect();
+        assert_eq!(factors_beside_the_view(&connection), factors);
+        states
     }
 }
 
@@ -170,6 +169,17 @@ fn states(connection: &Connection) -> Vec<(u64, u32)> {
         Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Option<u32>>(1)?.unwrap_or(u32::MAX)))
     });
     rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// The factors as a search by passcodes reads them: from the table, unless there is something newer.
+fn factors_beside_the_view(connection: &Connection) -> Vec<u64> {
+    let text = format!(
+        "SELECT unfolded_token(s.token_id), {FACTOR_COLUMNS} FROM main.token_states s ORDER BY s.token_id"
+    );
+    let mut select = connection.prepare(&text).unwrap();
+    let factors =
+        select.query_map([], |row| Ok(newer_factor(row, 0)?.map_or_else(|| read_factor(row, 1), Ok)?.next));
+    factors.unwrap().map(Result::unwrap).collect()
 }
 
 /// A small generator of the `SplitMix64` kind.
