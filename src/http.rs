@@ -67,7 +67,9 @@ impl Surface {
 
     /// Calls methods by JSON-RPC.
     async fn call(&self, request: Request) -> Result<Response, Response> {
-        caller::refuse_other_sites(&request)?;
+        if caller::is_from_another_site(request.headers()) {
+            return Err(StatusCode::FORBIDDEN.into_response());
+        }
         let (caller, request) = caller::identify(&self.app, request).await?;
         let (head, body) = request.into_parts();
         let body = body::read(&head.headers, body, body::LARGE).await?;
@@ -91,9 +93,9 @@ fn router(app: Arc<App>, observer: Observer) -> Router {
 async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.and_then(|path| openapi::template(path.as_str())).unwrap_or("none");
-    let answer = async |request| match caller::refuse_other_sites(&request) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+    let answer = async |request: Request| match caller::is_from_another_site(request.headers()) {
+        true => StatusCode::FORBIDDEN.into_response(),
+        false => next.run(request).await,
     };
     observer.follow(route, request, answer).await
 }

@@ -105,15 +105,8 @@ pub(super) fn denied() -> Response {
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)]).into_response()
 }
 
-/// A browser says where a request comes from; what comes from another site is refused.
-pub(super) fn refuse_other_sites(request: &Request) -> Result<(), Response> {
-    match is_from_another_site(request.headers()) {
-        true => Err(StatusCode::FORBIDDEN.into_response()),
-        false => Ok(()),
-    }
-}
-
-fn is_from_another_site(headers: &HeaderMap) -> bool {
+/// Whether a browser says that another site makes a request: such a one is refused.
+pub(super) fn is_from_another_site(headers: &HeaderMap) -> bool {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return true;
     }

@@ -66,10 +66,17 @@ fn block<const BLOCK: usize>(key: &[u8], hashed: impl FnOnce() -> Vec<u8>, pad: 
 /// A block with a message and its padding, where one block of the key came before it (FIPS 180-4 §5.1).
 fn padded<const BLOCK: usize, const LENGTH: usize>(message: [u8; LENGTH]) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
-    block[..LENGTH].copy_from_slice(&message);
-    block[LENGTH] = 0x80;
     let bits = 8 * (BLOCK + LENGTH) as u64;
-    block[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
+    // There is room for all three in any block that is asked for, so that none of these looks is left at run time.
+    if let Some((start, rest)) = block.split_first_chunk_mut() {
+        *start = message;
+        if let Some(mark) = rest.first_mut() {
+            *mark = 0x80;
+        }
+    }
+    if let Some(end) = block.last_chunk_mut() {
+        *end = bits.to_be_bytes();
+    }
     block
 }
 
