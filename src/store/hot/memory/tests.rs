@@ -16,7 +16,7 @@ use crate::otp::secret::Secret;
 use crate::store::assignments::NewAssignment;
 use crate::store::catalogue::{DEFAULT_REPOSITORY, NewProduct};
 use crate::store::directory::{NewDomain, NewUser};
-use crate::store::hot::UserRow;
+use crate::store::hot::{ReaderView, UserRow};
 use crate::store::sealing::MasterKey;
 use crate::store::tokens::{NewToken, TokenChanges};
 use crate::store::{Location, Store, Synchronous, Tx, schema};
@@ -147,11 +147,7 @@ impl Bench {
     fn read(&self) -> Vec<(u64, u32)> {
         let connection = schema::open_reader(&location(self.dir.path()).database()).unwrap();
         let (overlay, epoch) = (Arc::clone(&self.overlay), Arc::new(AtomicU64::new(0)));
-        let came = Arc::clone(&epoch);
-        views::install(&connection, move |key, number| {
-            overlay.column(came.load(Ordering::Relaxed), key, number)
-        })
-        .unwrap();
+        views::install(&connection, ReaderView { overlay, epoch: Arc::clone(&epoch) }).unwrap();
         let visit = self.overlay.enter();
         epoch.store(visit.epoch, Ordering::Relaxed);
         states(&connection)
