@@ -459,6 +459,7 @@ impl Both {
             user: self.users[who.user],
             source: self.sources[who.source],
             credential: candidate.credential.clone(),
+            token_identifier: candidate.token_identifier.clone(),
             factor: candidate.factor,
             throttle: candidate.throttle,
             clock_suspect: false,

@@ -153,10 +153,15 @@ fn what_came_with_it_is_read_anew_unless_somebody_was_let_in_with_it() {
     misread(&server);
     // 3002 was put right by hand, so to say: it has a counter.
     client.ok("token/reset", json!({"token": {"serial": "3002"}, "attrs": {"counter": 5}}));
+    for serial in ["3001", "3003"] {
+        let attrs = json!({"tokenIdentifier": "ubhe11032475"});
+        client.ok("token/set", json!({"token": {"serial": serial}, "attrs": attrs}));
+    }
     let apply = json!({"token": {"serial": "3001"}, "credential": pair(SECRET, 1), "apply": "import"});
     assert_eq!(client.ok("token/solve", apply)["changed"], 2);
-    assert!(token_is_let_in(client, "3001", &shows(SECRET, 3)));
-    assert!(token_is_let_in(client, "3003", &shows(SECRET, 0)));
+    let typed = |factor| format!("ubhe11032475{}", shows(SECRET, factor));
+    assert!(token_is_let_in(client, "3001", &typed(3)), "what it types stays");
+    assert!(token_is_let_in(client, "3003", &typed(0)));
     let log = client.ok("audit/search", json!({"action": "token/solve", "outcome": "read_anew"}));
     assert_eq!(log["rows"].as_array().unwrap().len(), 2);
 }

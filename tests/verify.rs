@@ -1,5 +1,7 @@
 //! Verify, sync, reset and PIN through the whole server, with a clock that the test moves.
 
+mod identifier;
+
 use std::time::Duration;
 
 use firmware_fixtures::attach::VirtualBus;

@@ -11,7 +11,7 @@ use super::passcode::Passcode;
 use super::policy::Policy;
 use super::repeats::MAX_TYPED_BYTES;
 use super::time::Timestamp;
-use super::verify::split;
+use super::verify::{bare, split};
 use super::window::Window;
 
 /// How many used counters are looked at.
@@ -48,6 +48,8 @@ pub struct Spot {
 pub struct Suspect<'a> {
     /// How it makes passcodes.
     pub credential: &'a Credential,
+    /// What the token types before each passcode; empty for nothing.
+    pub token_identifier: &'a str,
     /// Where it stood when that was typed.
     pub state: &'a FactorState,
     /// By what it is judged.
@@ -62,7 +64,7 @@ impl Suspect<'_> {
     pub fn place(&self, typed: &str, now: Timestamp) -> Place {
         let typed = if typed.len() > MAX_TYPED_BYTES { "" } else { typed };
         let digits = self.credential.parameters.digits;
-        match split(typed, digits, "", self.policy.pin_placement) {
+        match split(typed, digits, self.token_identifier, self.policy.pin_placement) {
             Some((passcode, _)) => self.search(&self.credential.generator(), passcode, now),
             None => Place::NoPasscode,
         }
@@ -74,14 +76,14 @@ impl Suspect<'_> {
         let generator = self.credential.generator();
         let digits = self.credential.parameters.digits;
         let place = |text: &&str| {
-            Passcode::parse(text, digits)
+            Passcode::parse(bare(text, digits, self.token_identifier), digits)
                 .map_or(Place::NoPasscode, |passcode| self.search(&generator, passcode, now))
         };
         passcodes.iter().map(place).collect()
     }
 
     fn search(&self, generator: &Generator, passcode: Passcode, now: Timestamp) -> Place {
-        let Self { credential, state, policy, has_pin } = *self;
+        let Self { credential, state, policy, has_pin, .. } = *self;
         let (centre, behind, ahead, reach) = match credential.parameters.kind {
             Kind::Hotp => {
                 let reach = if has_pin { policy.hotp_look_ahead } else { policy.hotp_look_ahead_without_pin };
@@ -110,7 +112,13 @@ pub fn stand_in(typed: &str, now: Timestamp, policy: &Policy) {
     use super::credential::Parameters;
     let Ok(secret) = super::secret::Secret::new(vec![0; 20]) else { return };
     let credential = Credential { secret, parameters: Parameters::HOTP };
-    let suspect = Suspect { credential: &credential, state: &FactorState::default(), policy, has_pin: true };
+    let suspect = Suspect {
+        credential: &credential,
+        token_identifier: "",
+        state: &FactorState::default(),
+        policy,
+        has_pin: true,
+    };
     std::hint::black_box(suspect.place(typed, now));
 }
 
@@ -130,7 +138,14 @@ mod tests {
         let credential = credential(parameters);
         let typed = format!("{pin}{}", credential.generator().at(factor).as_str());
         let (state, policy) = (FactorState::starting_at(next), Policy::default());
-        Suspect { credential: &credential, state: &state, policy: &policy, has_pin: true }.place(&typed, NOW)
+        Suspect {
+            credential: &credential,
+            token_identifier: "",
+            state: &state,
+            policy: &policy,
+            has_pin: true,
+        }
+        .place(&typed, NOW)
     }
 
     fn spot(place: Place) -> (i64, bool) {
@@ -164,11 +179,23 @@ mod tests {
     fn what_has_no_passcode_in_it_is_told_from_a_wrong_one() {
         let credential = credential(Parameters::HOTP);
         let (state, policy) = (FactorState::default(), Policy::default());
-        let suspect = Suspect { credential: &credential, state: &state, policy: &policy, has_pin: true };
+        let suspect = Suspect {
+            credential: &credential,
+            token_identifier: "",
+            state: &state,
+            policy: &policy,
+            has_pin: true,
+        };
         for typed in ["", "12345", "password", "1234 75522", &"7".repeat(600)] {
             assert_eq!(suspect.place(typed, NOW), Place::NoPasscode, "{typed}");
         }
         assert_eq!(suspect.place("000000", NOW), Place::Nowhere);
+        let typing = Suspect { token_identifier: "ubhe", ..suspect };
+        assert_eq!(typing.place("1234755224", NOW), Place::NoPasscode, "without its identifier");
+        assert_eq!(spot(typing.place("1234UBHE755224", NOW)), (0, false));
+        assert!(
+            typing.places(&["755224", "ubhe287082"], NOW).iter().all(|place| *place != Place::NoPasscode)
+        );
         assert_eq!(suspect.places(&["755224", "x"], NOW).len(), 2);
     }
 }

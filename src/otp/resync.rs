@@ -1,5 +1,6 @@
 //! Resynchronisation (RFC 4226 §7.4): finds a device far outside its window by two or three consecutive passcodes.
 //!
+//! A token that types an identifier before each passcode may do so here; who reads the passcodes aloud leaves it out.
 //! HOTP searches from the counter to 1000 ahead, TOTP 120 steps either side of the forecast; all passcodes must lie
 //! in there and above the floor. The passcodes must differ, so that one code typed twice never passes for a pair.
 //! A match spends all of them, learns where the clock is from the last one (it is on the display now) and lets the credential
@@ -15,7 +16,7 @@ use super::passcode::Passcode;
 use super::policy::Policy;
 use super::throttle::Throttle;
 use super::time::Timestamp;
-use super::verify::is_locked;
+use super::verify::{bare, is_locked};
 use super::window::Window;
 
 /// Whose token is resynchronised.
@@ -27,6 +28,8 @@ pub struct ResyncSubject {
     pub source: Option<Throttle>,
     /// `None` for a token in stock whose secret is not known.
     pub credential: Option<Credential>,
+    /// What the token types before each passcode, in either case.
+    pub token_identifier: Option<Box<str>>,
     /// The moving part.
     pub factor: FactorState,
     /// Failures of the token.
@@ -86,7 +89,7 @@ pub fn resync(
     if subject.clock_suspect && matches!(kind, Kind::Totp { .. }) {
         return Err(SyncRejection::ClockSuspect);
     }
-    let Some(last) = search(credential, &subject.factor, passcodes, now, policy) else {
+    let Some(last) = search(subject, credential, passcodes, now, policy) else {
         if let Some(user) = &mut subject.user {
             user.fail(now, server);
         }
@@ -109,18 +112,20 @@ pub fn resync(
 
 /// The moving factor of the last passcode.
 fn search(
+    subject: &ResyncSubject,
     credential: &Credential,
-    factor: &FactorState,
     passcodes: &[&str],
     now: Timestamp,
     policy: &Policy,
 ) -> Option<u64> {
     let digits = credential.parameters.digits;
-    let typed: Vec<_> = passcodes.iter().map(|text| Passcode::parse(text, digits)).collect::<Option<_>>()?;
+    let identifier = subject.token_identifier.as_deref().unwrap_or_default();
+    let parse = |text: &&str| Passcode::parse(bare(text, digits, identifier), digits);
+    let typed: Vec<_> = passcodes.iter().map(parse).collect::<Option<_>>()?;
     if typed.iter().enumerate().any(|(index, one)| typed.iter().skip(index + 1).any(|other| one == other)) {
         return None;
     }
-    let window = Window::resync(credential.parameters.kind, factor, now, policy);
+    let window = Window::resync(credential.parameters.kind, &subject.factor, now, policy);
     window.search(&credential.generator(), &typed)
 }
 

@@ -54,7 +54,7 @@ pub struct Candidate {
     /// The assignment that the PIN is bound to.
     pub pin_label: i64,
     /// What the token types before each passcode, for example `ubhe` (OATH token identifier), in either case.
-    pub token_identifier: Option<String>,
+    pub token_identifier: Option<Box<str>>,
     /// What was typed lately.
     pub repeats: Repeats,
     /// Whether status and dates of the assignment allow its use now.
@@ -442,6 +442,15 @@ pub(super) fn split<'t>(
         PinPlacement::Suffix => split_suffix(typed, digits, identifier),
         PinPlacement::Field => split_field(typed, digits, identifier),
     }
+}
+
+/// A passcode without a PIN, without the identifier if one was typed. It is told by the length: a passcode alone may
+/// begin with the digits of an identifier.
+pub(super) fn bare<'t>(typed: &'t str, digits: Digits, identifier: &str) -> &'t str {
+    typed
+        .split_at_checked(identifier.len())
+        .filter(|(prefix, rest)| rest.len() == digits.length() && prefix.eq_ignore_ascii_case(identifier))
+        .map_or(typed, |(_, passcode)| passcode)
 }
 
 /// PIN, identifier, passcode.

@@ -178,13 +178,19 @@ pub struct TokenChange {
     pub description: Option<String>,
     /// New stock.
     pub repository: Option<Selector>,
+    /// What it types before each passcode; `Some(None)` for nothing.
+    pub token_identifier: Option<Option<String>>,
 }
+
+/// Longest OATH token identifier: those of YubiKeys have 12 characters.
+const MOST_OF_TOKEN_IDENTIFIER: usize = 16;
 
 /// Changes a token.
 ///
 /// # Errors
-/// The not-found kinds, [`Kind::Invalid`] for a text that is too long, and [`Kind::InUse`] to bring back a token that
-/// is `DECEASED`.
+/// The not-found kinds, [`Kind::Invalid`] for a text that is too long or a token identifier that cannot be one,
+/// [`Kind::InUse`] to bring back a token that is `DECEASED`, and [`Kind::NoSecret`] for a token identifier of a token
+/// without a secret.
 pub async fn token(
     store: &Store,
     caller: &Caller,
@@ -192,17 +198,27 @@ pub async fn token(
     change: TokenChange,
 ) -> Result<(), Error> {
     check_text("attrs.description", change.description.as_deref().unwrap_or_default())?;
+    if let Some(Some(identifier)) = &change.token_identifier {
+        check_token_identifier(identifier)?;
+    }
     let caller = caller.clone();
     store
         .write(move |tx| {
             let token = TokenId(token.find(tx.reader(), &objects::TOKEN)?);
             let repository = find_optional(tx.reader(), &objects::REPOSITORY, change.repository.as_ref())?
                 .map(RepositoryId);
-            let TokenChange { status, description, .. } = change;
+            let TokenChange { status, description, token_identifier, .. } = change;
             if status.is_some_and(|status| status != TokenStatus::Deceased) {
                 refuse_retired(tx, token)?;
             }
             tx.change_token(token, &TokenChanges { status, description, repository })?;
+            if let Some(identifier) = token_identifier
+                && !tx.put_token_identifier(token, identifier.as_deref())?
+            {
+                let text =
+                    "the token has no secret yet: program or import it before it gets a token identifier";
+                return Err(Error::new(Kind::NoSecret, text));
+            }
             let mut entry = caller.did("token/set");
             entry.token = Some(token);
             if let Some(status) = status {
@@ -288,6 +304,15 @@ pub async fn sort_assignments(store: &Store, caller: &Caller, ids: Vec<Selector>
             Ok(())
         })
         .await
+}
+
+fn check_token_identifier(text: &str) -> Result<(), Error> {
+    let fits = (1..=MOST_OF_TOKEN_IDENTIFIER).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    let problem = format!("must be 1 to {MOST_OF_TOKEN_IDENTIFIER} ASCII letters and digits");
+    Err(Error::invalid("attrs.tokenIdentifier", &problem))
 }
 
 fn check_optional_name(field: &str, name: Option<&str>) -> Result<(), Error> {

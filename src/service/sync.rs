@@ -163,6 +163,7 @@ impl Sync {
             user: user.as_ref().map(|row| row.throttle),
             source: self.source.as_ref().and_then(|name| rows.sources.get(name)).copied(),
             credential: token.credential.clone(),
+            token_identifier: token.token_identifier.clone(),
             factor: token.factor,
             throttle: token.throttle,
             clock_suspect: !self.clock.trusts(now),

@@ -338,7 +338,7 @@ impl Verify {
             throttle: token.throttle,
             pin: assigned.and_then(|row| row.pin),
             pin_label: assignment.map_or(0, |id| id.0),
-            token_identifier: None,
+            token_identifier: token.token_identifier.clone(),
             repeats,
             usable: token.status == TokenStatus::Active
                 && assigned.is_none_or(|row| row.is_good(now))

@@ -100,6 +100,8 @@ pub struct TokenRow {
     pub status: TokenStatus,
     /// The secret and its parameters; none for stock.
     pub credential: Option<Credential>,
+    /// What it types before each passcode, in either case; none for most.
+    pub token_identifier: Option<Box<str>>,
     /// What moves.
     pub factor: FactorState,
     /// Failures and lock.

@@ -133,8 +133,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives a token its secret, over any that it had, and starts its moving factor, without failures and drift.
-    /// `next_factor` is the first moving factor that may be accepted.
+    /// Gives a token its secret, over any that it had, and starts its moving factor, without failures, drift and token
+    /// identifier. `next_factor` is the first moving factor that may be accepted.
     ///
     /// # Errors
     /// [`StoreError`] if there is no such token.
@@ -175,9 +175,26 @@ impl Tx<'_> {
             "INSERT INTO credentials (token_id, kind, hash, digits, time_step_seconds, secret)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (token_id) DO UPDATE SET kind = ?2, hash = ?3, digits = ?4, time_step_seconds = ?5,
-             secret = ?6",
+             secret = ?6, token_identifier = NULL",
         )?;
         one_row(put.execute((token.0, kind, hash, digits, step, sealed))?)
+    }
+
+    /// Says what the token types before each passcode, or that it types nothing. Returns whether it has a credential
+    /// that can have this; without one, nothing is changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn put_token_identifier(&self, token: TokenId, identifier: Option<&str>) -> Result<bool, StoreError> {
+        self.guard(token)?;
+        let mut put = self
+            .connection()
+            .prepare_cached("UPDATE credentials SET token_identifier = ?2 WHERE token_id = ?1")?;
+        if put.execute((token.0, identifier))? == 0 {
+            return Ok(false);
+        }
+        self.touch_token(token)?;
+        Ok(true)
     }
 
     /// Says which slot of which device holds the token's credential.
@@ -385,6 +402,16 @@ impl Reader<'_> {
         let secret = unseal_secret(self.vault, credential_place(token), &sealed)?;
         let credential = Credential { secret, parameters: read_parameters(row, 1)? };
         Ok(Some((credential, row.get::<_, i64>(5)? as u64)))
+    }
+
+    /// What the token types before each passcode; none also without a credential.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn token_identifier_of(&self, token: TokenId) -> Result<Option<Box<str>>, StoreError> {
+        let mut select =
+            self.connection.prepare_cached("SELECT token_identifier FROM credentials WHERE token_id = ?1")?;
+        Ok(select.query_row([token.0], |row| row.get(0)).optional()?.flatten())
     }
 
     /// The serial of a token.

@@ -155,7 +155,8 @@ fn rows_of_a_file_without_hashes_get_them_when_it_is_opened() {
     }
     log.database()
         .execute_batch(
-            "DROP TABLE findings; DROP TABLE policies; DROP TABLE server_clock; DROP TABLE resends; DROP INDEX bearers_by_agent;
+            "DROP TABLE findings; DROP TABLE policies; DROP TABLE server_clock; DROP TABLE resends;
+             ALTER TABLE credentials DROP COLUMN token_identifier; DROP INDEX bearers_by_agent;
              DROP TABLE agent_repositories; DROP TABLE agent_operators; DROP TABLE agent_certificates;
              DROP TABLE agents; DROP TABLE preauth_tokens; DROP TABLE agent_groups;",
         )

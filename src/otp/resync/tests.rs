@@ -14,6 +14,7 @@ fn subject(parameters: Parameters, next: u64) -> ResyncSubject {
             secret: Secret::new(b"12345678901234567890".to_vec()).unwrap(),
             parameters,
         }),
+        token_identifier: None,
         factor: FactorState { needs_sync: true, ..FactorState::starting_at(next) },
         throttle: failed,
         clock_suspect: false,
@@ -41,6 +42,24 @@ fn two_consecutive_passcodes_revive_an_hotp_token_and_are_spent() {
     assert_eq!(sync(&mut subject, &[137, 138]), Err(SyncRejection::Mismatch));
     assert_eq!(sync(&mut subject, &[138, 139]), Err(SyncRejection::Mismatch));
     assert_eq!(subject.factor, FactorState::starting_at(139));
+}
+
+#[test]
+fn an_identifier_before_a_passcode_is_taken_off_in_either_case_and_a_passcode_like_it_stays_whole() {
+    for (identifier, typed, expected) in [
+        ("ubhe11032475", ["ubhe11032475755224", "UBHE11032475287082"], Ok(())),
+        ("ubhe11032475", ["755224", "ubhe11032475287082"], Ok(())),
+        ("75", ["755224", "287082"], Ok(())),
+        ("75", ["75755224", "75287082"], Ok(())),
+        ("ubhe11032475", ["755224", "ubhe11032475755224"], Err(SyncRejection::Mismatch)),
+        ("ubhe11032475", ["ubhe11032476755224", "287082"], Err(SyncRejection::Mismatch)),
+        ("", ["ubhe11032475755224", "287082"], Err(SyncRejection::Mismatch)),
+        ("ub", ["é755224", "287082"], Err(SyncRejection::Mismatch)),
+    ] {
+        let mut subject = subject(Parameters::HOTP, 0);
+        subject.token_identifier = Some(identifier.into());
+        assert_eq!(resync(&mut subject, &typed, NOW, &Policy::default()), expected, "{identifier} {typed:?}");
+    }
 }
 
 #[test]

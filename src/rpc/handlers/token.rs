@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use super::super::params::{
     Apply, BatchAssign, ClockAttrs, Create, ImportAttrs, SearchParams, TokenAndUser, TokenAssign, TokenAttrs,
-    TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenExplain, TokenFind, TokenGet,
-    TokenLost, TokenOnly, TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync,
+    TokenChangeAttrs, TokenChangePin, TokenCredential, TokenDelete, TokenDownload, TokenExplain, TokenFind,
+    TokenGet, TokenLost, TokenOnly, TokenReset, TokenSet, TokenSetClock, TokenSetPin, TokenSolve, TokenSync,
     conditions, either,
 };
 use super::super::{Context, Reply};
@@ -72,7 +72,8 @@ pub(in crate::rpc) async fn set(cx: Context, params: TokenSet) -> Result<Reply, 
                 .ok_or_else(|| Error::invalid("attrs.status", "must be ACTIVE, DISABLED or DECEASED"))?,
         ),
     };
-    let change = TokenChange { status, description: attrs.description, repository: attrs.repository };
+    let TokenChangeAttrs { description, repository, token_identifier, .. } = attrs;
+    let change = TokenChange { status, description, repository, token_identifier };
     set::token(&cx.app.store, &cx.caller, token, change).await?;
     Ok(Reply::Done)
 }

@@ -182,7 +182,7 @@ methods! {
     {"id": "t1", "status": "ACTIVE", "counter": 0, "product": {"name": "OATH HOTP token"}}
 
     "token/set", TokenWrite, token::set, TokenSet => Empty;
-    "Changes status, description or repository of a token." [TokenNotFound, RepositoryNotFound]
+    "Changes status, description, repository or token identifier of a token." [TokenNotFound, RepositoryNotFound, NoSecret]
     {"token": {"serial": "10000002"}, "attrs": {"description": "Spare", "repository": {"name": "Berlin"}}} => {}
 
     "token/search", TokenRead, token::search, SearchParams => Rows(&TOKEN);

@@ -52,7 +52,7 @@ pub(in crate::rpc) struct ImportAttrs {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(in crate::rpc) struct TokenChangeAttrs {
     /// `ACTIVE`, `DISABLED` or `DECEASED`.
     pub(in crate::rpc) status: Option<String>,
@@ -60,6 +60,9 @@ pub(in crate::rpc) struct TokenChangeAttrs {
     pub(in crate::rpc) description: Option<String>,
     /// The stock to move it to.
     pub(in crate::rpc) repository: Option<Selector>,
+    /// What it types before each passcode, 1 to 16 ASCII letters and digits, in either case; `null` for nothing.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(in crate::rpc) token_identifier: Option<Option<String>>,
 }
 
 /// A token and one of its users.
@@ -227,7 +230,7 @@ pub(in crate::rpc) struct TokenSync {
     pub(in crate::rpc) token: Selector,
     /// Who has it; anybody if absent.
     pub(in crate::rpc) user: Option<Selector>,
-    /// Two or three consecutive passcodes without PIN, separated by commas.
+    /// Two or three consecutive passcodes without PIN, separated by commas; a token identifier before one may be left out.
     #[schemars(with = "Secret")]
     pub(in crate::rpc) credential: SecretText,
     /// Address of the client that asks, 1 to 64 bytes: its failures count together.

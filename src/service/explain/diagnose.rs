@@ -80,7 +80,14 @@ fn look(reader: &Reader<'_>, case: &Case, token: TokenId, asked: Option<&Asked>)
     let Some(state) = asked.and_then(|asked| asked.before).or(now) else { return Ok(none) };
     let policy = reader.policy_of(token)?;
     let has_pin = asked.is_none_or(|asked| asked.has_pin);
-    let suspect = Suspect { credential: &credential, state: &state, policy: &policy, has_pin };
+    let token_identifier = reader.token_identifier_of(token)?.unwrap_or_default();
+    let suspect = Suspect {
+        credential: &credential,
+        token_identifier: &token_identifier,
+        state: &state,
+        policy: &policy,
+        has_pin,
+    };
     let places = match &case.typed {
         Typed::Login(typed) => vec![suspect.place(typed, case.at)],
         Typed::Passcodes(passcodes) => {

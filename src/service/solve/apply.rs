@@ -102,7 +102,7 @@ impl Plan {
             let text = "these passcodes were used before: try again with the next two";
             return Err(Error::new(Kind::NotSolved, text));
         }
-        tx.put_credential(self.token, &self.to, self.floor)?;
+        put(tx, self.token, &self.to, self.floor)?;
         Ok(tx.demand_sync(self.token)?)
     }
 
@@ -125,9 +125,17 @@ impl Plan {
                 );
                 return Err(Error::new(Kind::NotSolved, text));
             }
-            tx.put_credential(other, &Credential { secret, parameters: self.to.parameters }, 0)?;
+            put(tx, other, &Credential { secret, parameters: self.to.parameters }, 0)?;
             changed.push(other);
         }
         Ok(changed)
     }
+}
+
+/// The device stays the one it was, and what it types before each passcode with it.
+fn put(tx: &Tx<'_>, token: TokenId, credential: &Credential, floor: u64) -> Result<(), Error> {
+    let identifier = tx.reader().token_identifier_of(token)?;
+    tx.put_credential(token, credential, floor)?;
+    tx.put_token_identifier(token, identifier.as_deref())?;
+    Ok(())
 }

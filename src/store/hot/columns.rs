@@ -285,6 +285,7 @@ mod tests {
                 product: crate::model::id::ProductId(1),
                 status: crate::model::status::TokenStatus::Active,
                 credential: None,
+                token_identifier: None,
                 factor,
                 throttle: throttle_of,
             };

@@ -52,7 +52,8 @@ impl Default for Loader {
                 moving(&USERS)
             ),
             token: format!(
-                "SELECT {}, t.status, t.repository_id, c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.product_id
+                "SELECT {}, t.status, t.repository_id, c.secret, c.kind, c.hash, c.digits, c.time_step_seconds, t.product_id,
+                 c.token_identifier
                  FROM tokens t JOIN main.token_states s ON s.token_id = t.id
                  LEFT JOIN credentials c ON c.token_id = t.id WHERE t.id = ?1",
                 moving(&TOKENS)
@@ -99,7 +100,9 @@ impl Loader {
         };
         let status = read_text(row, first, TokenStatus::parse)?;
         let (repository, product) = (RepositoryId(row.get(first + 1)?), ProductId(row.get(first + 7)?));
-        Ok(Some(Box::new(TokenRow { repository, product, status, credential, factor, throttle })))
+        let token_identifier = row.get(first + 8)?;
+        let row = TokenRow { repository, product, status, credential, token_identifier, factor, throttle };
+        Ok(Some(Box::new(row)))
     }
 
     pub(super) fn source(&self, connection: &Connection, name: &str) -> Result<Throttle, StoreError> {

@@ -266,6 +266,13 @@ pub static TOKEN: Object = Object {
             "Time step of TOTP in seconds; null for HOTP.",
         ),
         extra(
+            "tokenIdentifier",
+            "{}_credential.token_identifier",
+            Kind::Text,
+            CREDENTIAL,
+            "What it types before each passcode (OATH token identifier); null for nothing.",
+        ),
+        extra(
             "counter",
             "{}_state.next_factor",
             Kind::Unsigned,

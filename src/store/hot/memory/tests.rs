@@ -342,6 +342,43 @@ fn a_decision_sees_assignments_come_move_and_go() {
 }
 
 #[test]
+fn a_decision_sees_a_token_identifier_come_and_go_also_where_the_change_is_undone() {
+    let mut bench = Bench::new();
+    let seen = |memory: &mut Memory, connection: &Connection, vault: &Vault| {
+        let keys = Keys { token: Some(TokenId(3)), ..Keys::default() };
+        let identifier = |rows: &mut Rows| Ok(rows.tokens[&TokenId(3)].token_identifier.clone());
+        memory.decide(connection, vault, &keys, NOW, identifier).unwrap()
+    };
+    // By this table alone, whatever else a change of it touches.
+    let put = |identifier: Option<&'static str>| {
+        move |tx: &Tx<'_>| {
+            let update = "UPDATE credentials SET token_identifier = ?1 WHERE token_id = 3";
+            assert_eq!(tx.connection().execute(update, [identifier]).unwrap(), 1);
+        }
+    };
+    bench.commit(true, Pace::Beside(1), |memory, connection, vault| {
+        assert_eq!(seen(memory, connection, vault), None);
+        change(memory, connection, vault, true, put(Some("ubhe11032475")));
+        assert_eq!(seen(memory, connection, vault).as_deref(), Some("ubhe11032475"));
+        change(memory, connection, vault, false, put(None));
+        assert_eq!(seen(memory, connection, vault).as_deref(), Some("ubhe11032475"));
+    });
+    bench.commit(false, Pace::Beside(1), |memory, connection, vault| {
+        change(memory, connection, vault, true, put(None));
+        assert_eq!(seen(memory, connection, vault), None);
+    });
+    bench.commit(true, Pace::Beside(1), |memory, connection, vault| {
+        assert_eq!(seen(memory, connection, vault).as_deref(), Some("ubhe11032475"));
+        // What another secret types is not known.
+        change(memory, connection, vault, true, |tx| {
+            let (credential, _) = tx.reader().credential_of(TokenId(3)).unwrap().unwrap();
+            tx.put_credential(TokenId(3), &credential, 0).unwrap();
+        });
+        assert_eq!(seen(memory, connection, vault), None);
+    });
+}
+
+#[test]
 fn a_change_that_forgets_to_settle_a_row_is_found_out() {
     let mut bench = Bench::new();
     bench.commit(true, Pace::Beside(1), |memory, connection, vault| {
