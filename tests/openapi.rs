@@ -58,6 +58,19 @@ fn every_method_has_a_path_and_every_reference_leads_somewhere() {
 }
 
 #[test]
+fn calls_that_may_be_sent_again_say_by_which_header() {
+    let document = openapi::document();
+    let named = |path: &str| {
+        let parameters = document["paths"][path]["post"]["parameters"].as_array().unwrap();
+        parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key")
+    };
+    for path in ["/rpc", "/das5/rest/auth/verify", "/das5/rest/token/syncToken"] {
+        assert!(named(path), "{path}");
+    }
+    assert!(!named("/das5/rest/token/get"));
+}
+
+#[test]
 fn exactly_what_is_described_is_served() {
     let server = InProcess::start(VirtualBus::new());
     for (path, item) in paths() {

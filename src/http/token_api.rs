@@ -35,6 +35,7 @@ pub(super) const ROUTES: &[Route] = &[
             Operation::new("JSON-RPC", "Calls methods by JSON-RPC 2.0, one or a batch.")
                 .more("The methods, their parameters and results are in `/openrpc.json`.")
                 .login()
+                .idempotency_key()
                 .body(&[(JSON, one_or_many(&request(), 1))])
                 .answer(200, "The answer, or those of the batch.", &[(JSON, one_or_many(&response(), 1))])
                 .answer(204, "There was nothing to answer: notifications only.", &[])

@@ -39,6 +39,7 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Operation {
         }
         _ => operation.login(),
     };
+    let operation = if takes_a_name(&params, generator) { operation.idempotency_key() } else { operation };
     operation
         .permission(method.permission)
         .body(&[(JSON, params)])
@@ -46,6 +47,13 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Operation {
         .answer(200, "Done if `error` is 0; else why not.", &[(JSON, answer)])
         .answer(403, "The role does not allow it.", &[(JSON, forbidden)])
         .answer(415, "The body is not said to be JSON.", &[])
+}
+
+/// Whether calls may have a name, by which they can be sent again.
+fn takes_a_name(params: &Json, generator: &SchemaGenerator) -> bool {
+    let name = params["$ref"].as_str().and_then(|place| place.rsplit('/').next());
+    let schema = name.and_then(|name| generator.definitions().get(name)).unwrap_or(params);
+    schema["properties"].get("requestId").is_some()
 }
 
 /// The envelope of what was done.

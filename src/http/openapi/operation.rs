@@ -68,6 +68,14 @@ impl Operation {
         self.parameter("header", name, about, false, schema)
     }
 
+    /// Its calls may be sent again under the name of the first time.
+    pub(in crate::http) fn idempotency_key(self) -> Self {
+        let printable = json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$" });
+        let about =
+            "Names the call as `requestId` does: sent again within a minute, it gets the same answer.";
+        self.header("Idempotency-Key", about, &printable)
+    }
+
     fn parameter(mut self, place: &str, name: &str, about: &str, required: bool, schema: &Json) -> Self {
         let parameter = json!({ "in": place, "name": name, "description": about, "required": required, "schema": schema });
         if let Some(parameters) = self.0.get_mut("parameters").and_then(Json::as_array_mut) {
