@@ -55,7 +55,7 @@ pub fn run(data: &Data, table: &mut Table) {
         let server = Server::start(&data.copy());
         millis(load(&server.address, data.users(), 64, MEASURED).quantile(0.5))
     });
-    let what = format!("rate: p50 with {} tokens beside {FEW}", data.tokens);
+    let what = format!("rate: p50 with {} tokens, {} in use, beside {FEW}", data.tokens, data.users());
     table.row(&what, "ms", large, Some(small), Limit::TimesAtMost(1.3));
     let server = Server::start(&data.copy());
     let alone = millis(load(&server.address, data.users(), 1, MEASURED).quantile(0.5));

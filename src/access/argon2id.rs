@@ -27,7 +27,8 @@ impl CustomizedPasswordHasher<PasswordHash> for Argon2id {
     ) -> password_hash::Result<PasswordHash> {
         let algorithm = algorithm.map_or(Ok(Algorithm::Argon2id), Algorithm::try_from)?;
         let version = version.map_or(Ok(Version::V0x13), Version::try_from)?;
-        let mut memory = Vec::with_capacity(ROOM.max(params.block_count()));
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(ROOM.max(params.block_count())).map_err(|_| argon2::Error::OutOfMemory)?;
         memory.resize(params.block_count(), Block::new());
         let mut output = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
         Argon2::new(algorithm, version, params.clone()).hash_password_into_with_memory(

@@ -1,7 +1,7 @@
 //! Find: which token shows this passcode? For a fob that lies on the floor, or whose serial has worn off.
 //!
-//! The inventory is searched in ranges of ids, each a short read of its own, by as many workers as there are cores and
-//! readers to spare; one search at a time, so that logins go on beside it. It ends when the client goes away. Nothing
+//! The inventory is searched in ranges of ids, by short reads, by as many workers as there are cores and readers to
+//! spare; one search at a time, so that logins go on beside it. It ends when the client goes away. Nothing
 //! is spent. What it was asked for is counted (`service/pace.rs`) and audited with the number of matches, never with the
 //! passcode: whoever may ask without limit learns passcodes.
 

@@ -212,6 +212,7 @@ pub async fn token(
                 refuse_retired(tx, token)?;
             }
             tx.change_token(token, &TokenChanges { status, description, repository })?;
+            let identified = token_identifier.is_some();
             if let Some(identifier) = token_identifier
                 && !tx.put_token_identifier(token, identifier.as_deref())?
             {
@@ -221,9 +222,10 @@ pub async fn token(
             }
             let mut entry = caller.did("token/set");
             entry.token = Some(token);
-            if let Some(status) = status {
-                entry.detail = format!("status {}", status.as_str());
-            }
+            // What decides whether passcodes are accepted.
+            let status = status.map(|status| format!("status {}", status.as_str()));
+            let identifier = identified.then(|| "token identifier".to_owned());
+            entry.detail = status.into_iter().chain(identifier).collect::<Vec<_>>().join(", ");
             tx.audit(entry);
             Ok(())
         })

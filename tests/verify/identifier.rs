@@ -45,6 +45,10 @@ fn it_is_required_before_the_passcode_from_when_it_is_set_until_it_is_taken_away
     set(client, Json::Null);
     assert_eq!(identifier(client), Json::Null);
     assert!(alice_is_let_in(client, &format!("1234{}", RFC[6])));
+    let rows = client.ok("audit/search", json!({"action": "token/set", "max": 3}))["rows"].clone();
+    let details: Vec<&str> =
+        rows.as_array().unwrap().iter().filter_map(|row| row["detail"].as_str()).collect();
+    assert_eq!(details, ["token identifier", "", "token identifier"], "the log tells, and not what it is");
 }
 
 #[test]
